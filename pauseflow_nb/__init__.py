@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, because a kernel needs two of these names and should not pay for the others.
+    # Imported lazily: a kernel needs two of these names and should not load the others.
     if name in {"flow", "steps"}:
         from pauseflow_nb.kernel import flow as module
 
@@ -48,14 +48,14 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
-    """Make `%load_ext pauseflow_nb` work: `%%step`, `%%setup`, `%pauseflow`, and `flow` and `steps` if they are free."""
+    """Run at `%load_ext pauseflow_nb`: add `%%step`, `%%setup`, `%pauseflow`, and `flow` and `steps` if unused."""
     from pauseflow_nb.kernel.ipython_extension import load
 
     load(shell, bind_names=True)
 
 
 def _load_into_running_shell() -> None:
-    # Any import in a cell is all that a notebook needs to say.
+    # So that importing the package in a cell is enough: no `%load_ext` is needed.
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()

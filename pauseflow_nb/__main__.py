@@ -1,4 +1,4 @@
-"""`python -m pauseflow_nb`: the command line, for where the script is not on the PATH."""
+"""Run the command line as `python -m pauseflow_nb`, for systems where `pauseflow` is not on the PATH."""
 
 from pauseflow_nb.cli import main
 

@@ -1,14 +1,14 @@
-"""Say what an answer may do: its actions, their links, and the words on their buttons."""
+"""Define the actions that an answer can take, the names of their links, and the labels of their buttons."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-#: What an answer may do, in the order of the buttons.
+#: The actions that an answer can take, in the order of the buttons.
 ACTIONS = ("resume", "send_back", "cancel")
-#: What it may do unless the author says otherwise.
+#: The actions that a question allows by default.
 USUAL_ACTIONS = ("resume", "cancel")
 
-#: The name of the link that does it; the approval page offers all that is allowed.
+#: Action → name of its link. The approval page offers all actions that the question allows.
 LINK_NAMES = {"resume": "resume_url", "cancel": "cancel_url", "send_back": "send_back_url", "approve": "approval_url"}
 
 _RESUME_LABELS = {
@@ -18,10 +18,11 @@ _RESUME_LABELS = {
     "notebook": "Resume",
 }
 
-#: What was done by a button, by its label; and what was done to a suspension that asks nobody, by its kind.
+#: Default label of a button → the decision in one word or two.
 _DONE_BY = {"Approve": "Approved", "Submit": "Submitted", "Send back": "Sent back", "Cancel the run": "Cancelled"}
+#: Kind of a suspension that asks nobody → the same, when it is resumed.
 _RESUMED = {"rerun": "Run again", "delay": "Continued", "notebook": "Continued", "operator": "Resumed"}
-#: What was done if the button says something else.
+#: Action, or state of an execution that has ended → the same, for a button that has the author's label.
 _DONE = {
     "cancel": "Cancelled",
     "send_back": "Sent back",
@@ -38,13 +39,13 @@ def button_labels(
     own: Mapping[str, str] | None = None,
     allow: Collection[str] = USUAL_ACTIONS,
 ) -> dict[str, str]:
-    """Say what the buttons of a question say: `{"resume", "cancel"}`, and `send_back` where that is allowed.
+    """Return action → label for the buttons of a question: `resume`, `cancel`, and `send_back` if it is allowed.
 
     Args:
-        kind: Of the suspension; None: it is not known yet.
-        has_schema: Whether an answer has fields: then a button that says Approve would say more than the fields.
-        own: The author's words.
-        allow: What an answer may do.
+        kind: Kind of the suspension; None if it is not known yet.
+        has_schema: Whether an answer has fields. The button then says Submit: the fields may hold a refusal.
+        own: The author's labels, which replace the default ones.
+        allow: The actions that the question allows.
     """
     ours = {"resume": _RESUME_LABELS.get(kind or "", "Submit" if has_schema else "Approve"), "cancel": "Cancel the run"}
     ours |= {"send_back": "Send back"} if "send_back" in allow else {}
@@ -62,12 +63,12 @@ def name_decision(
     """Name what was decided, in the words that every page, card and command uses: `Approved`, `Answered with “Yes”`.
 
     Args:
-        kind: Of the suspension; None: it is not known.
+        kind: Kind of the suspension; None if it is not known.
         action: One of `ACTIONS`, `"approve"` for one approval of several, `"timeout"`, or the state of an execution
             that has ended.
-        by: Who or what decided.
+        by: The person or program that decided.
         has_schema: See `button_labels`.
-        own: See `button_labels`; all its labels may be here, too.
+        own: See `button_labels`; labels of buttons that were not shown are allowed.
     """
     if action in ("resume", "approve", "timeout") and kind in _RESUMED:
         return _RESUMED[kind]
@@ -77,11 +78,11 @@ def name_decision(
     label = button_labels(kind, has_schema=has_schema, own=own, allow=ACTIONS).get(action)
     if label is None or label in _DONE_BY:
         return _DONE_BY.get(label or "") or _DONE.get(action, action.capitalize())
-    # Who presses No has approved nothing.
+    # Not `Approved`: a person who pressed `No` has approved nothing.
     return f"{_DONE.get(action, 'Answered')} with “{label}”"
 
 
 def allowed_links(links: Mapping[str, Any], allow: Collection[str]) -> dict[str, Any]:
-    """Leave out the links that do what an answer may not do."""
+    """Return only the links whose actions the question allows."""
     names = {LINK_NAMES[action] for action in ("approve", *allow)}
     return {name: link for name, link in links.items() if name in names}

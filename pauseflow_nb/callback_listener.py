@@ -18,24 +18,24 @@ _LOOK_SECONDS = 1.0
 
 
 class CallbackListener:
-    """Answers links for as long as the block lasts.
+    """Answers links as long as its `with` block runs.
 
-    While the store has a server, that one answers. When it has none, or the one it had goes away, this
+    If the store has a server, that server answers. If it has none, or its server ends, this
     process listens on the configured port itself, so that links stay valid.
     """
 
     def __init__(self, queue: "Queue") -> None:
-        """Answer the links of this store."""
+        """Take the queue whose links are answered."""
         self._queue = queue
         self._stop = threading.Event()
         self._listener: Listener | None = None
         self._presence: Presence | None = None
-        #: Whether it listens on another port than the configured one, and nobody has said so yet.
+        #: Whether it listens on another port than the configured one, and the user has not been warned yet.
         self._is_elsewhere = False
         self._thread = threading.Thread(target=self._watch, name="pauseflow-callback-listener", daemon=True)
 
     def __enter__(self) -> Self:
-        # The links of the first segment need their address before it starts.
+        # Before the first segment starts: its links contain this address.
         self._open_if_needed(any_port=True)
         self._thread.start()
         return self
@@ -51,11 +51,11 @@ class CallbackListener:
             self._listener.stop()
 
     def warn_of_port(self) -> None:
-        """Say that links will not outlive this process, once somebody may have got one."""
+        """Warn that links stop working when this process ends; called when the first links may have been sent."""
         if self._is_elsewhere:
             self._is_elsewhere = False
             log.warning(
-                "port %s is taken by another program: links of this run work only while it lives",
+                "port %s is taken by another program: links of this run work only until it ends",
                 self._queue.settings.port,
             )
 
@@ -78,7 +78,7 @@ class CallbackListener:
             self._presence.__enter__()
 
     def _listen(self, port: int) -> str | None:
-        # tornado and Jupyter's decorators: only a run that has steps pays for them.
+        # Lazily: only a run that has steps needs to load tornado and Jupyter Server.
         from pauseflow_nb.server.listener import Listener
 
         listener = Listener(self._queue, port)

@@ -1,6 +1,6 @@
 """Read the kind of a cell from its first line: `%%step NAME [options]`, `%%fresh NAME [options]`, `%%setup`, or none.
 
-Both sides of the kernel boundary read the same line: the runner to know the notebook's steps before
+Runner and kernel read the same line: the runner to know the notebook's steps before
 anything runs, the kernel to turn the line into code. So it is read here, once.
 """
 
@@ -22,20 +22,20 @@ from pauseflow_nb.queues import check_queue
 #: `steps.trigger` is Pipedream's name for what started the workflow.
 RESERVED = frozenset({"trigger"})
 
-#: What is wrong with a fresh cell whose last line is no expression.
+#: Why a fresh cell whose last line is no expression cannot be used.
 NO_VALUE = "there is nothing to compare: end the cell with its value, as an expression on the last line"
 
 _HEADER = re.compile(r"%%(step|setup|fresh)(?=\s|$)([^\n]*)")
-#: One below nothing but comments: IPython would say that it knows no such magic, when the cell's turn comes.
+#: A header with only comments above it: when the cell runs, IPython would say that there is no such magic.
 _LATE_HEADER = re.compile(r"(?:[ \t]*#[^\n]*\n\s*)+%%(step|setup|fresh)(?=\s|$)[ \t]*(\S*)")
 
 #: The options of a step, with an example of a value for each.
 _OPTIONS = {"timeout": "10m", "retries": "3", "retry-delay": "30s", "backoff": "2", "queue": "gpu"}
-#: Those of a fresh cell.
+#: The options of a fresh cell, likewise.
 _FRESH_OPTIONS = {"tolerance": "1%", "on-drift": "ask"}
 _ON_DRIFT = ("ask", "fail", "go")
 _MOST_DIGITS = 9
-#: From this ratio on two words count as one with a slip: `steps` and `stepp`, not `stop`.
+#: Two words with at least this similarity count as a misspelling: `steps` and `stepp`, not `stop`.
 _ALIKE = 0.8
 _KINDS = {"step": "`%%step NAME` or `%%setup`", "setup": "`%%step NAME` or `%%setup`", "fresh": "`%%fresh NAME`"}
 
@@ -53,27 +53,27 @@ _LINE_MAGIC = re.compile(r"^[ \t]*%(step|setup|fresh)(?=\s|$)[ \t]*(\S*)", re.MU
 
 @dataclass(frozen=True)
 class StepOptions:
-    """What stands behind the name in `%%step NAME`."""
+    """The options after the name in `%%step NAME`."""
 
     #: The longest that the step may run; time in `flow.pause` does not count.
     timeout: timedelta | None = None
-    #: How often a step that raised is tried again in the same kernel.
+    #: How often a step that raised an error is tried again in the same kernel.
     retries: int = 0
     #: The wait before the first retry.
     retry_delay: timedelta = field(default=timedelta())
     #: What the wait is multiplied by before each further retry.
     backoff: float = 1.0
-    #: The queue whose workers run the step; None: that of the notebook.
+    #: The queue whose workers run the step; None: the notebook's queue.
     queue: str | None = None
 
 
 @dataclass(frozen=True)
 class FreshOptions:
-    """What stands behind the name in `%%fresh NAME`."""
+    """The options after the name in `%%fresh NAME`."""
 
-    #: By how much a number may differ from the one that was shown: `"0.5"`, or of that one, `"1%"`.
+    #: How far a number may differ from the one that was shown: an amount such as `"0.5"`, or a share, `"1%"`.
     tolerance: str = "0"
-    #: What happens if it differs more: `"ask"`, `"fail"` or `"go"`.
+    #: What happens if the value differs by more: `"ask"`, `"fail"` or `"go"`.
     on_drift: str = "ask"
 
 
@@ -127,23 +127,23 @@ def read_header(source: str, *, cell: int | None = None) -> Header | None:
 
 
 def runs_again(header: Header | None) -> bool:
-    """Whether a cell that has been passed may run again before the cells that are still to come."""
+    """Whether a cell above the next one may run again in a new kernel."""
     return header is not None and header.kind in ("setup", "fresh")
 
 
 def find_mistake(source: str, *, is_known: Callable[[str], bool] = lambda _word: False) -> InvalidStep | None:
-    """Find what was meant as a header, and is none, in a cell of Python.
+    """Find a misspelt or misplaced header in a Python cell, and say how to write it.
 
     Args:
         source: The cell's source.
-        is_known: Whether there is a cell magic of this name.
+        is_known: Tells whether a cell magic of this name exists.
     """
     source = source.lstrip()
     first = _ANY_MAGIC.match(source)
     if first is not None and first[1] in ("step", "setup", "fresh") and not first[2]:
         if source[2:3].isspace():
-            return InvalidStep(first[3], f"write `%%{first[1]}` without a blank behind the signs")
-        # Below it may stand another magic, whose rest is no Python.
+            return InvalidStep(first[3], f"write `%%{first[1]}` without a space after the percent signs")
+        # Another magic may follow, and the text below that need not be Python.
         body = source[first.end() :]
         if first[1] == "fresh" and _has_no_value(body):
             return InvalidStep(first[3].split()[0] if first[3] else "", NO_VALUE, kind="fresh")
@@ -151,7 +151,7 @@ def find_mistake(source: str, *, is_known: Callable[[str], bool] = lambda _word:
     if first is not None and not first[2] and _is_like_header(first[1]) and not is_known(first[1]):
         return InvalidStep("", f"there is no cell magic `%%{first[1]}`: did you mean {_KINDS[_nearest(first[1])]}?")
     if first is not None and first[1] not in _RUNS_PYTHON:
-        return None  # the rest is no Python
+        return None  # the text below it is not Python
     return _find_misplaced(source if first is None else source[first.end() :])
 
 
@@ -165,7 +165,7 @@ def _has_no_value(body: str) -> bool:
 
 
 def _find_misplaced(source: str) -> InvalidStep | None:
-    """Find a header in Python code, where none can stand; strings and comments may mention one."""
+    """Find a header in Python code below the first line; strings and comments may mention one."""
     if not any(f"%{kind}" in source for kind in _KINDS):
         return None
     code = _MENTIONS.sub("", source)
@@ -175,13 +175,14 @@ def _find_misplaced(source: str) -> InvalidStep | None:
         )
     if (single := _LINE_MAGIC.search(code)) is not None:
         return InvalidStep(
-            single[2], f"`%{single[1]}` has two signs, in the first line of a cell: write `%%{single[1]}`"
+            single[2],
+            f"`%{single[1]}` needs two percent signs and the first line of its cell: write `%%{single[1]}`",
         )
     return None
 
 
 def refuse_mistakes(sources: Iterable[tuple[int, str]]) -> None:
-    """Check that no cell of a Python notebook holds what was meant as a header and is none.
+    """Check that no cell of a Python notebook has a misspelt or misplaced header.
 
     Raises:
         InvalidStep: For the first one.
@@ -308,7 +309,7 @@ def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) 
 
 
 def _surplus(kind: str, name: str, words: list[str]) -> str:
-    """Say why a word behind the name cannot stay there."""
+    """Explain why a word after the name is wrong."""
     if words[0].startswith("#"):
         return "a comment must stand on a line of its own, below the first"
     if "=" in words[0]:

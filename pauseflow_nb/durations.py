@@ -25,7 +25,7 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-#: The same units as whole words, and what people shorten them to.
+#: The same units as whole words and common abbreviations.
 _WORDS = {
     "millisecond": "ms",
     "sec": "s",
@@ -53,7 +53,7 @@ def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
 
     Args:
         value: A number of milliseconds, a `timedelta`, or text such as `"7d"`.
-        what: The argument's name, for the error.
+        what: Name of the argument, for the error.
 
     Raises:
         InvalidDuration: If it is none of these, or not between 1 ms and a year.
@@ -79,7 +79,7 @@ def duration(value: object, *, what: str = "timeout") -> timedelta:
 
 
 def spoken(span: timedelta) -> str:
-    """Say a duration as a person would, in at most two units: `"2 d 3 h"`, `"45 s"`."""
+    """Write a duration for people, in at most two units: `"2 d 3 h"`, `"45 s"`."""
     count_ms = max(round(span / timedelta(milliseconds=1)), 0)
     if 0 < count_ms < 1000:
         return f"{count_ms} ms"
@@ -93,8 +93,8 @@ def spoken(span: timedelta) -> str:
 
 def is_number(value: object) -> TypeGuard[Real]:
     """Whether a value is a number without a unit."""
-    # Real, because numpy's numbers are no int; True is an int, and no number of anything. numpy counts its spans among
-    # the whole numbers, and they count nanoseconds, days or whatever their unit is.
+    # Real, because numpy's integers are not `int`. True is an `int`, but not a duration. `numpy.timedelta64` is an
+    # integer to numpy, and has a unit.
     return isinstance(value, Real) and not isinstance(value, bool) and not _is_numpy_span(value)
 
 
@@ -104,12 +104,12 @@ def _is_numpy_span(value: object) -> bool:
 
 
 def _as_timedelta(value: Any, what: str) -> timedelta:
-    """Make a `timedelta` of a span of numpy; microseconds are as exact as ours are."""
+    """Convert a `numpy.timedelta64` to a `timedelta`, to the microsecond."""
     try:
         converted = value.astype("timedelta64[us]").item()
     except (TypeError, ValueError):
         converted = None
-    # A year and a month are no certain number of days, and one without a unit is no span.
+    # Years and months have no fixed number of days, and a span without a unit has no length.
     if not isinstance(converted, timedelta) or str(value.dtype) in ("timedelta64", "timedelta64[M]", "timedelta64[Y]"):
         raise InvalidDuration(what, value, 'must be a span with a unit, such as np.timedelta64(90, "s")')
     return converted
@@ -138,7 +138,7 @@ def _bounded(span: timedelta, value: object, what: str) -> timedelta:
 
 
 def parse_span(text: str) -> timedelta | None:
-    """Read a span as people write it: `"90s"`, `"2 hours"`, `"1h 30min"`; None if it is none.
+    """Read a span as people write it: `"90s"`, `"2 hours"`, `"1h 30min"`; None if the text is not a span.
 
     Raises:
         OverflowError: If it is longer than a `timedelta` can be.

@@ -26,9 +26,9 @@ __all__ = ["FINAL_STATES", "Execution", "RunOptions", "get_execution", "run_note
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
 
 _POLL_SECONDS = 0.1
-#: Seconds between two checks whether another process still runs the execution.
+#: Seconds between two checks of whether another process still runs the execution.
 _LOOK_SECONDS = 1.0
-#: How long the thread that runs an execution is waited for.
+#: Seconds to wait for the thread that runs an execution to end.
 _LEAVE_SECONDS = 10.0
 
 
@@ -36,7 +36,7 @@ class Execution:
     """One run of one notebook. Every property reads the store anew."""
 
     def __init__(self, queue: "Queue", execution: str) -> None:
-        """Stand for an execution that the store has."""
+        """Take an execution that exists in the store."""
         self._queue = queue
         self._runner: threading.Thread | None = None
         #: The execution's id.
@@ -75,22 +75,22 @@ class Execution:
         return usage
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, in the shape that `--json` and the REST API have."""
+        """Return everything about the execution, in the shape that `--json` and the REST API use."""
         return self._queue.view(self.id)
 
     def events(self) -> list[dict[str, Any]]:
-        """The audit trail: who or what changed the state, and when."""
+        """Return the audit trail: who or what changed the state, and when."""
         return self._queue.audit(self.id)
 
     def stream(self) -> Iterator[dict[str, Any]]:
-        """Yield each line of the audit trail, those that are there and then each as it comes, until it has ended.
+        """Yield the lines of the audit trail: those written so far, then each new one, until the execution has ended.
 
         To stop earlier, break out of the loop.
         """
         seen: set[int] = set()
         has_ended = False
         while not has_ended:
-            # Before the events are read, or the last ones might be missed.
+            # Read before the events: otherwise the last events could be missed.
             has_ended = self.state in FINAL_STATES
             for event in self.events():
                 if event["id"] not in seen:
@@ -100,28 +100,29 @@ class Execution:
                 time.sleep(_POLL_SECONDS)
 
     def suspend(self) -> None:
-        """Suspend it before its next cell, until it is resumed; returns at once.
+        """Suspend the execution before its next cell, until it is resumed; returns at once.
 
         Raises:
-            CannotSuspend: If it waits already, has ended, or belongs to another.
+            CannotSuspend: If it already waits, has ended, or is linked to a parent.
         """
         self._queue.suspend(self.id, by=account())
 
     def retry(
         self, *, from_step: str | None = None, notebook: str | os.PathLike[str] | None = None, force: bool = False
     ) -> "Restart":
-        """Continue from a checkpoint; what finished before it does not run again. Nothing has run when this returns.
+        """Continue from a checkpoint, without running again what finished before it; returns before any cell runs.
 
         Args:
             from_step: The step to run again, with all that follows. Otherwise a failed execution continues from its
                 last checkpoint.
             notebook: An edited notebook that takes the place of the one that ran. If a cell before the checkpoint
-                was changed, it goes further back, and the result says so.
-            force: Continue although the variables were saved by other versions, or some that are needed did not come back.
+                was changed, the execution continues from an earlier checkpoint, which the result names.
+            force: Continue although the variables were saved by other versions, or some that are needed could not
+                be restored.
 
         Raises:
-            CannotRetry: If it has not ended, or has not failed and neither argument is given.
-            InvalidStep: If there is no such step, or it was not reached.
+            CannotRetry: If the execution has not ended; or if it did not fail, and neither argument is given.
+            InvalidStep: If there is no such step, or the execution has not reached it.
         """
         from pauseflow_nb.engine.retry_fork import retry
 
@@ -132,13 +133,13 @@ class Execution:
         """Start a sibling: the same notebook and variables, with an output and links of its own.
 
         Args:
-            from_step: The step that the sibling begins with. Otherwise it begins where this one stands; if this
+            from_step: The step that the sibling begins with. Otherwise it begins where this execution is now; if this
                 one waits, the sibling waits for an answer of its own.
             output: Its executed notebook; the default is named after this one's.
 
         Raises:
-            CannotRetry: If this one has ended, has not failed, and no step was named.
-            InvalidStep: If there is no such step, or it was not reached.
+            CannotRetry: If this execution has ended without failing, and no step was named.
+            InvalidStep: If there is no such step, or the execution has not reached it.
         """
         from pauseflow_nb.engine.retry_fork import fork
 
@@ -155,15 +156,15 @@ class Execution:
         """Answer an open suspension.
 
         Args:
-            step: Which, if several are open: a step's name, an entry of `suspended`, or its `path` or `address`.
-            data: JSON value for the notebook, as the body of a request would be; None is null.
+            step: Which one, if several are open: a step's name, an entry of `suspended`, or its `path` or `address`.
+            data: JSON value for the notebook, like the body of a request; None is null.
             shown: The `shown` of the entry of `suspended` that was decided on; if that has changed, nothing is settled.
 
         Raises:
             NotSuspended: If nothing waits.
             QuestionChanged: If what was shown has changed.
             AmbiguousSuspension: If several wait and none was named.
-            InvalidAnswer: If the data does not fit the schema; it keeps waiting.
+            InvalidAnswer: If the data does not fit the schema; the suspension stays open.
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
@@ -179,12 +180,12 @@ class Execution:
         """Send an open suspension back: its step runs again, and finds the comment in `flow.context`.
 
         Args:
-            comment: What is to change.
+            comment: What to change.
             step: As in `resume`.
             shown: As in `resume`.
 
         Raises:
-            NotAllowed: If the question does not allow it, or not to you.
+            NotAllowed: If the question does not allow it, or you may not answer it.
             NotSuspended, QuestionChanged, AmbiguousSuspension: As in `resume`.
         """
         where = _address(step)
@@ -202,26 +203,26 @@ class Execution:
             raise NotSuspended(self.id, self.state, where)
 
     def cancel(self, text: str | None = None) -> None:
-        """Cancel, in whatever state it is; a running kernel is interrupted."""
+        """Cancel the execution in any state; a running kernel is interrupted."""
         self._queue.cancel(self.id, by=account(), text=text)
 
     def wait(self, timeout: float | None = None, *, until_pause: bool = False) -> "Execution":
-        """Wait for the end. Where nobody else would run the execution, this process does.
+        """Wait for the end of the execution; run it in this process if no other process would.
 
         A step of a queue other than the default one waits for a worker of that queue.
 
         Args:
             timeout: Seconds; None: for ever.
-            until_pause: Return as well when it waits for an answer or the clock.
+            until_pause: Also return when the execution waits for an answer or the clock.
 
         Raises:
-            TimeoutError: If the time is over first; the execution continues.
+            TimeoutError: If the execution has not ended in time; it continues.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         look_at = time.monotonic()
         while not self._has_settled(until_pause=until_pause):
             if time.monotonic() >= look_at:
-                # Again and again: the process that ran it may have died, or die while this waits.
+                # Repeatedly: the process that runs the execution may die while this one waits.
                 look_at = time.monotonic() + _LOOK_SECONDS
                 if not self._runs_here() and self.may_run_here():
                     self.run_here()
@@ -229,7 +230,7 @@ class Execution:
                 raise TimeoutError(f"execution {self.id} is still {self.state} after {timeout} s")
             time.sleep(_POLL_SECONDS)
         if self._runner is not None and self.state in FINAL_STATES:
-            # It still sends the trace, which cannot be done while the interpreter ends.
+            # The thread still sends the trace, which it could not do while the interpreter shuts down.
             self._runner.join(_LEAVE_SECONDS)
         return self
 
@@ -237,25 +238,25 @@ class Execution:
         return self._runner is not None and self._runner.is_alive()
 
     def is_stranded(self) -> bool:
-        """Whether nobody alive would wake it: no worker, and no process that is attached to it."""
+        """Whether no live process would continue it: no worker, and none that is attached to it."""
         return self.state not in FINAL_STATES and not self._queue.has_runner(self.id)
 
     def may_run_here(self) -> bool:
-        """Whether nobody alive would wake it, and its next cell needs no machine of a certain class."""
+        """Whether it is stranded, and its next cell is in the default queue."""
         return self.is_stranded() and self._queue.find_queue(self.id) == DEFAULT_QUEUE
 
     def describe_stranded(self) -> str:
-        """Say that nothing will continue it, and what to start."""
+        """Explain that no process will continue it, and what to start."""
         return describe_stranded(self._queue.find_queue(self.id))
 
     def _has_settled(self, *, until_pause: bool) -> bool:
         return self.state in FINAL_STATES or (until_pause and self._queue.only_waits(self.id))
 
     def run_here(self, *, until_pause: bool = False) -> None:
-        """Run it in a thread of this process, which ends with the execution or with the process.
+        """Run the execution in a thread of this process, until either ends.
 
         Args:
-            until_pause: End at the first pause too; then a step that could continue in its kernel only fails.
+            until_pause: Also end at the first pause; a step that could only continue in this kernel then fails.
         """
         from pauseflow_nb.runner.control import Control
 
@@ -287,15 +288,15 @@ def run_notebook(
     options: RunOptions | None = None,
     settings: Settings | None = None,
 ) -> Execution:
-    """Run a notebook as an execution of its own.
+    """Run a notebook as a new execution.
 
     Args:
         path: The notebook; anything that papermill reads.
-        output: Where the executed notebook is written as it goes; None: only in the store.
+        output: Path of the executed notebook, which is written while it runs; None: only in the store.
         parameters: Values for the notebook's `parameters` cell.
         wait: Return when the execution has ended. Otherwise at once: a worker runs it if one is alive, else
             a thread of this process, which leaves the rest to others when the process ends.
-        until_pause: With `wait`, return as well when the notebook waits; `Execution.wait` continues from there.
+        until_pause: With `wait`, also return when the notebook waits; `Execution.wait` then continues.
         options: How it is run.
         settings: Which store; the default reads the environment and `pauseflow.toml`.
 

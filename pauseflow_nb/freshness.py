@@ -8,7 +8,7 @@ from typing import Any
 from pauseflow_nb.cells import FreshOptions
 from pauseflow_nb.protocol import FreshValue
 
-#: Values that are shown side by side; of more, only those that differ.
+#: Most values that are shown side by side; of more values, only those that differ are shown.
 _MOST_ROWS = 20
 _LONGEST_SUMMARY = 300
 _MISSING = "missing"
@@ -19,11 +19,11 @@ class Comparison:
     """What differs between two values of a fresh cell."""
 
     is_drift: bool
-    #: In words, what differs; or that nothing does.
+    #: A sentence that says what differs, or that nothing does.
     reason: str
     #: What is shown side by side: `{"place", "old", "new", "changed"}` each.
     rows: list[dict[str, Any]]
-    #: How many more values differ than the rows show.
+    #: How many differing values the rows leave out.
     more: int = 0
 
 
@@ -50,7 +50,7 @@ def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparis
 
 
 def _by_place(value: FreshValue) -> dict[str, str]:
-    """Index the single values; of two of one place the later one gets a number."""
+    """Index the single values by place; a repeated place gets a number."""
     found: dict[str, str] = {}
     for place, text in value.parts:
         name, number = place, 2
@@ -61,7 +61,7 @@ def _by_place(value: FreshValue) -> dict[str, str]:
 
 
 def summarize(value: FreshValue) -> str:
-    """Write a value in a line, at most some 300 characters: itself if it is small, otherwise what it is."""
+    """Write a value in one line of at most about 300 characters; a large value is described."""
     if len(value.parts) == 1 and not value.parts[0][0]:
         return _say(value.parts[0][1])
     if value.digest:
@@ -77,7 +77,7 @@ def _describe_error(new: FreshValue) -> str:
 
 
 def _find_reason(old: FreshValue, new: FreshValue, tolerance: str, differ: list[str]) -> str | None:
-    """Say why two values differ; None if they do not."""
+    """Explain why two values differ; None if they do not."""
     if old.shape != new.shape:
         return f"it was a {old.shape}, and is a {new.shape}".replace("a array", "an array")
     if old.digest or new.digest:

@@ -1,4 +1,4 @@
-"""Name who acts, and how that is known: by a link, by a login, or by an account of the operating system.
+"""Identify the person or program that acts: by a link, by a login, or by an account of the operating system.
 
 A `Who` is the text `by` of the audit trail, so it goes wherever that text goes; what else is known goes with it, and
 `facts_of` reads that for a record.
@@ -13,13 +13,13 @@ from typing import Any, Literal, Self
 
 from pauseflow_nb.printable import printable
 
-#: The sender of a callback over a public link, who is not known.
+#: An unknown person or program that used a public link.
 LINK = "link"
 
 KnownBy = Literal["link", "login", "account"]
 
 _USER = "user:"
-#: Programs that let one person act with the account of another, and say who it was.
+#: Variable that names the caller → program that lets one person act with the account of another.
 _SUBSTITUTES = {"SUDO_USER": "sudo", "DOAS_USER": "doas"}
 
 _OTHERS = {
@@ -29,9 +29,9 @@ _OTHERS = {
     "": "unknown",
 }
 
-#: Letters of other scripts that look like a Latin one.
+#: Letters of other scripts that look like Latin letters.
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁһԛԝɡοαρνυικτӏ", "aeopcyxijsdhqwgoapvuiktl")
-#: What `printable` writes in the place of a character that cannot be seen.
+#: What `printable` writes instead of an invisible character.
 _ESCAPED = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
 
@@ -39,8 +39,8 @@ class Who(str):
     """Who acts, as the audit trail names it: `"user:NAME"` or `"link"`.
 
     Args:
-        by: That text.
-        known_by: How it is known; None: nobody said.
+        by: The text.
+        known_by: How the identity is known; None if that is not recorded.
         via: Of a person who acts with another's account: `"sudo by NAME"`. It gives no rights.
     """
 
@@ -50,7 +50,7 @@ class Who(str):
     via: str | None
 
     def __new__(cls, by: str, known_by: KnownBy | None = None, via: str | None = None) -> Self:
-        """Take the text, and what is known beside it."""
+        """Take the text and the facts about it."""
         made = super().__new__(cls, by)
         made.known_by = "link" if by == LINK else known_by
         made.via = via
@@ -61,15 +61,15 @@ class Who(str):
 
 
 def signed_in(name: str) -> Who:
-    """Name a person whom a login knows."""
+    """Identify a person who has signed in."""
     return Who(_USER + _shown(name), "login")
 
 
 def account(environment: Mapping[str, str] = os.environ) -> Who:
-    """Name the account that runs this process, as the system knows it; variables such as LOGNAME do not count.
+    """Identify the account that runs this process, from the system; variables such as LOGNAME are not trusted.
 
     Args:
-        environment: Says who called sudo or doas, which is noted and gives no rights.
+        environment: Names the caller of sudo or doas, which is recorded and gives no rights.
     """
     name = _account_name()
     callers = [(program, _shown(environment[each])) for each, program in _SUBSTITUTES.items() if environment.get(each)]
@@ -78,12 +78,12 @@ def account(environment: Mapping[str, str] = os.environ) -> Who:
 
 
 def name_of(by: str) -> str | None:
-    """The name of a person who is known; None for a link, the clock and the like."""
+    """Return the name of a person; None for a link, the clock and the like."""
     return by.removeprefix(_USER) if by.startswith(_USER) else None
 
 
 def facts_of(by: str) -> dict[str, str]:
-    """Read how a person is known, for a record: `known_by`, and `via`; empty where that was not said."""
+    """Return how a person is known, for a record: `known_by` and `via`, as far as they are recorded."""
     who = by if isinstance(by, Who) else Who(by)
     return {key: value for key, value in (("known_by", who.known_by), ("via", who.via)) if value is not None}
 
@@ -103,7 +103,7 @@ def people(by: str, via: str | None = None) -> frozenset[str]:
 
 
 def in_words(by: str, facts: Mapping[str, Any]) -> str:
-    """Write for people who it was: `ann (login)`, `root (account, via sudo by bob)`, `someone with the link`."""
+    """Describe who acted, for people: `ann (login)`, `root (account, via sudo by bob)`, `someone with the link`."""
     name = name_of(by)
     if name is None:
         return _OTHERS.get(by, by)
@@ -114,7 +114,7 @@ def in_words(by: str, facts: Mapping[str, Any]) -> str:
 
 def _account_name() -> str:
     if sys.platform == "win32":
-        # Asks Windows; `getpass` would ask the environment first.
+        # `os.getlogin` asks Windows; `getpass` would ask the environment first.
         return _shown(os.getlogin())
     import pwd
 
@@ -122,12 +122,12 @@ def _account_name() -> str:
     try:
         return _shown(pwd.getpwuid(number).pw_name)
     except KeyError:
-        # A container may run under a number without a name.
+        # In a container, the user id may have no name.
         return str(number)
 
 
 def _shown(name: str) -> str:
-    """Write a name so that two which differ look different: what cannot be seen is written out."""
+    """Write a name with its invisible characters escaped, so that different names look different."""
     inner = printable(name)
     spaces = len(inner) - len(inner.rstrip(" "))
     return inner.rstrip(" ") + r"\x20" * spaces if inner.strip(" ") else "unknown"
@@ -135,7 +135,7 @@ def _shown(name: str) -> str:
 
 def _key(name: str) -> str:
     text = unicodedata.normalize("NFKC", _ESCAPED.sub("", name)).casefold().translate(_LOOKALIKES)
-    # Without controls, signs that have no width, and spaces.
+    # Without control characters, characters of no width, and spaces.
     return "".join(each for each in text if unicodedata.category(each)[0] not in "CZ")
 
 

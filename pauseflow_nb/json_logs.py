@@ -8,15 +8,15 @@ from typing import Any
 
 from pauseflow_nb.printable import CLEANED
 
-#: What each record has; everything else was added by `extra=`.
+#: The attributes of every log record; all others were added by `extra=`.
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color", "end_color", CLEANED}
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes `time`, `level`, `logger`, `message`, `exception` where there is one, and what `extra=` added."""
+    """Writes `time`, `level`, `logger`, `message`, `exception` if there is one, and the attributes from `extra=`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one record as a line."""
+        """Write one log record as one line of JSON."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC)
             .isoformat(timespec="milliseconds")

@@ -17,16 +17,16 @@ class _Nothing:
         return "NOTHING"
 
 
-#: In the place of a value where there is none, because None is null.
+#: Means that there is no value; None would be a value, `null`.
 NOTHING: Any = _Nothing()
 
-#: In levels. Far below where reading, writing or copying would end in a RecursionError.
+#: Deepest nesting, in levels: far below what ends in a RecursionError.
 DEEPEST = 100
-#: What a text may hold. A table of 10,000 rows and 20 columns has fewer.
+#: Most values in a JSON text. A table of 10,000 rows and 20 columns has fewer.
 _MOST_VALUES = 250_000
-#: What a value of a notebook may hold, counted as it is written.
+#: Most values in a notebook's JSON value, counted as it would be written.
 _MOST_WRITTEN = 10_000_000
-#: Python itself writes and reads no whole number of more digits.
+#: Python itself neither reads nor writes integers of more digits.
 _MOST_DIGITS = 4300
 #: The same in bits.
 _LONGEST_INT = 14_283
@@ -34,14 +34,14 @@ _LONG_NUMBER = re.compile(rf"(?<![0-9])[0-9]{{{_MOST_DIGITS + 1}}}")
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
-#: The keys and indices that lead to a place, the outermost first.
+#: The keys and indices that lead to a value, outermost first.
 _Place: TypeAlias = tuple[Any, ...]
 
 
 def read_json(text: str) -> JSON:
-    """Read JSON text that anybody may have written; None where there is nothing but space.
+    """Read JSON text from an untrusted source; return None if it is blank.
 
-    It takes what other languages understand too, and what can be written again: no NaN, no number beyond a float's
+    It accepts what other languages understand and what can be written again: no NaN, no number beyond a float's
     range (`1e999`), no half of a surrogate pair. The time that it takes is in proportion to the text.
 
     Raises:
@@ -52,7 +52,7 @@ def read_json(text: str) -> JSON:
         return None
     if _count_values(text) > _MOST_VALUES:
         raise ValueError(f"has more than {_MOST_VALUES} values")
-    # Only where there may be one: a function of ours for each whole number would cost more than all the rest.
+    # Only if there may be such a number: calling a Python function for each integer would cost more than all the rest.
     readers: dict[str, Any] = {"parse_int": _whole_number} if _LONG_NUMBER.search(text) else {}
     try:
         value = json.loads(text, parse_constant=_refuse_constant, **readers)
@@ -71,22 +71,22 @@ def read_json(text: str) -> JSON:
 
 
 def require_json(what: str, value: object) -> None:
-    """Check that a value is JSON as it stands: no key becomes text, no NaN slips through.
+    """Check that a value is JSON without conversion: all keys are text, and no number is NaN.
 
     Args:
-        what: What the value is, for the error: `"context"`, `"export 'rows'"`.
+        what: Name of the value, for the error: `"context"`, `"export 'rows'"`.
         value: The value.
 
     Raises:
-        NotJSON: Naming the place inside the value and the type found there.
-        NotStorable: If it would become too much text.
+        NotJSON: If it is not JSON; names the place inside the value and the type found there.
+        NotStorable: If its JSON text would be too long.
     """
     if not _is_surely_json(what, value):
         _check(what, value, (), ())
 
 
 def is_deeper(value: JSON, levels: int) -> bool:
-    """Whether lists and dicts of a value are in each other more than so many levels deep."""
+    """Whether lists and dicts are nested more than `levels` deep."""
     level = [value]
     for _ in range(levels):
         inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
@@ -102,10 +102,10 @@ def compact(value: object) -> str:
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """Write JSON text of whatever is there: what no JSON can hold becomes null, half a character becomes U+FFFD.
+    """Write any value as JSON text: what JSON cannot hold becomes null, half a character becomes U+FFFD.
 
     Args:
-        value: What came out of a store, which may hold what an older version has let in.
+        value: A value from a store, which may hold what an older version has accepted.
         indent: Spaces for each level; None: compact.
     """
     separators = (",", ":") if indent is None else None
@@ -118,7 +118,7 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 
 
 def _as_json(value: object, depth: int = 0) -> JSON:
-    # Twice as deep as what `require_json` lets in: a view holds a value some levels down.
+    # Twice as deep as `require_json` allows: a view holds a value some levels down.
     if depth > 2 * DEEPEST:
         return None
     if isinstance(value, dict):
@@ -135,7 +135,7 @@ def _as_json(value: object, depth: int = 0) -> JSON:
 
 
 def _count_values(text: str) -> int:
-    """Count what separates or opens values, which are a few more than there are; not within quotes."""
+    """Count the characters outside of quotes that open or separate values: slightly more than the values."""
     if len(text) <= _MOST_VALUES:
         return 0
     count = sum(map(text.count, ",[{"))
@@ -143,7 +143,7 @@ def _count_values(text: str) -> int:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _whole_number(text: str) -> int:
@@ -164,7 +164,7 @@ def _unfit(problem: NotJSON) -> str:
 
 
 def _is_surely_json(what: str, value: object) -> bool:
-    """Look at a value level by level, several times as fast as `_check`, which names the place where something is wrong."""
+    """Check a value level by level, several times as fast as `_check`, which also names the place of an error."""
     level: list[Any] = [value]
     count = 0
     for _ in range(DEEPEST):
@@ -180,7 +180,7 @@ def _is_surely_json(what: str, value: object) -> bool:
             elif not _is_surely_plain(item, kind):
                 return False
             if len(inner) > _MOST_WRITTEN - count:
-                # A few lists that hold each other many times over become endless text.
+                # A few lists that contain each other many times over would become endless text.
                 raise NotStorable(f"{what} has more than {_MOST_WRITTEN} values when it is written as JSON")
         if not inner:
             return True
@@ -198,7 +198,7 @@ def _is_surely_plain(item: Any, kind: type) -> bool:
 
 
 def is_whole_text(text: str) -> bool:
-    """Whether no character of a text is half of one: a lone surrogate, which no file in UTF-8 can hold."""
+    """Whether a text has no lone surrogate, which a file in UTF-8 cannot hold."""
     return text.isascii() or _HALF_CHARACTER.search(text) is None
 
 

@@ -32,9 +32,9 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a notebook is run, whatever it holds."""
+    """How a notebook is run."""
 
-    #: Kernel to use instead of the one that the notebook names.
+    #: Kernel to use instead of the notebook's.
     kernel: str | None = None
     #: Language to assume instead of the one that the notebook names.
     language: str | None = None
@@ -58,7 +58,7 @@ class RunOptions:
 def start_kernel_early(notebook: str, options: RunOptions) -> "Iterator[Supply]":
     """Start the kernel that a notebook will need, while the notebook is still being read and the store opened.
 
-    Nothing is raised: whatever is wrong, `plan` says it better.
+    Raises nothing: `plan` reports any error, with more details.
     """
     from pauseflow_nb.runner.kernels.source import Supply
     from pauseflow_nb.runner.kernels.spec import find_spec
@@ -73,7 +73,7 @@ def start_kernel_early(notebook: str, options: RunOptions) -> "Iterator[Supply]"
 
 
 def plan(notebook: str, output: str | None, parameters: Mapping[str, Any], options: RunOptions) -> "Plan":
-    """Read a notebook, check it, and say how it will be run; nothing is stored.
+    """Read and check a notebook, and plan how it will be run; nothing is stored.
 
     Raises:
         NotebookNotFound: If there is none at this path.
@@ -100,7 +100,7 @@ def plan(notebook: str, output: str | None, parameters: Mapping[str, Any], optio
 
 
 def make_plan(frozen: "Frozen", notebook: str, output: str | None, options: RunOptions) -> "Plan":
-    """Say how a frozen notebook will be run.
+    """Plan how a frozen notebook will be run.
 
     Raises:
         InvalidParameter: If the output cannot be written.
@@ -149,18 +149,18 @@ def fill_path(path: str, parameters: Mapping[str, Any]) -> str:
 
 
 def require_worker(queue: "Queue", patience_seconds: float = 20.0, *, serves: str = DEFAULT_QUEUE) -> None:
-    """Check that a worker would run what is queued; one that is starting is waited for.
+    """Check that a worker would run what is queued; wait for one that is starting.
 
     Args:
         queue: The store.
-        patience_seconds: How long one that starts is waited for.
-        serves: The queue that it must serve.
+        patience_seconds: How long to wait for a worker that is starting.
+        serves: The queue that the worker must serve.
 
     Raises:
-        NoWorker: If none is alive, and none starts or it takes too long.
+        NoWorker: If none is alive, and none starts in time.
     """
     deadline = time.monotonic() + patience_seconds
-    # The last look after it has started: its row says so at once.
+    # Once more after it has started: its row shows that at once.
     while not queue.has_live_worker(queue=serves):
         if not queue.has_starting_worker() or time.monotonic() > deadline:
             if queue.has_live_worker(queue=serves):
@@ -191,9 +191,9 @@ def attach(
     Args:
         queue: The store.
         execution: Its id.
-        until_pause: Return as well when it waits.
-        has_links: Whether callbacks must reach it meanwhile: the store's server answers them, or a listener of ours.
-        control: How others stop it.
+        until_pause: Also return when it waits.
+        has_links: Whether callbacks must reach it: through the store's server, or through a listener of this process.
+        control: Stops the run from another thread.
         on_event: Called with what happens, in this thread.
         supply: Where kernels come from; see `start_kernel_early`.
 
@@ -219,7 +219,7 @@ def attach(
 def _kernel_in(notebook: str) -> str:
     from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL
 
-    # Not with nbformat: what it takes to import is what this saves.
+    # Without nbformat, whose import would take the time that this saves.
     metadata = json.loads(Path(notebook).read_bytes())["metadata"]
     return str(metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 

@@ -17,13 +17,13 @@ from pauseflow_nb.actions import LINK_NAMES
 from pauseflow_nb.errors import InvalidValue, LinkWithdrawn, UnknownLink
 from pauseflow_nb.protocol import Links
 
-#: What a link can do; `approve` opens the page on which a person chooses.
+#: The actions of links; `approve` opens the page on which a person chooses.
 ACTIONS = tuple(LINK_NAMES)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a verified token says."""
+    """The contents of a verified token."""
 
     execution: str
     segment: int
@@ -69,7 +69,7 @@ class Signer:
             UnknownLink: If we did not sign it, or signed it for another action.
             LinkWithdrawn: If the key that signed it was withdrawn.
         """
-        # The withdrawn ones last: what they signed is recognised, and nothing more.
+        # Withdrawn keys last: their tokens are recognised, but not accepted.
         withdrawn = [number for number in self._tokens if number not in self._valid]
         for number in (*self._valid, *withdrawn):
             claim = _claim(_loaded(self._tokens[number], token))
@@ -82,7 +82,7 @@ class Signer:
     def links(
         self, base_url: str, execution: str, segment: int, step: str, ordinal: int = 0, *, revocations: int = 0
     ) -> Links:
-        """Make the links of one suspension; one that its question does not allow is refused when it is called."""
+        """Make all links of one suspension; a link that its question does not allow is refused when it is called."""
         base = base_url.rstrip("/")
         claims = {action: Claim(execution, segment, step, ordinal, action, revocations) for action in ACTIONS}
         return {
@@ -90,7 +90,7 @@ class Signer:
         }
 
     def trigger_token(self, trigger: str, rotations: int) -> str:
-        """Sign the URL of a trigger, which holds how often it was replaced; the same letters as in `token`."""
+        """Sign the URL of a trigger, with the number of its replacements; same alphabet as `token`."""
         return self._triggers[self._valid[0]].dumps([trigger, rotations])
 
     def read_trigger(self, token: str) -> tuple[str, int]:
@@ -118,7 +118,7 @@ class Signer:
 
 
 class _Tokens(URLSafeSerializer):
-    """Never compresses: what is compressed begins with a dot, which web servers take for a hidden file."""
+    """Never compresses: a compressed token begins with a dot, which web servers take for a hidden file."""
 
     def dump_payload(self, obj: Any) -> bytes:
         return base64_encode(self.serializer.dumps(obj))
@@ -135,7 +135,7 @@ def _numbered(keys: Sequence[str]) -> list[tuple[int, str]]:
 def _claim(facts: object) -> Claim | None:
     match facts:
         case [str(execution), int(segment), str(step), int(ordinal), str(action)]:
-            # Of a version that could not revoke links.
+            # Made by a version that could not revoke links.
             return Claim(execution, segment, step, ordinal, action)
         case [str(execution), int(segment), str(step), int(ordinal), str(action), int(revocations)]:
             return Claim(execution, segment, step, ordinal, action, revocations)
@@ -144,7 +144,7 @@ def _claim(facts: object) -> Claim | None:
 
 def _loaded(serializer: URLSafeSerializer, text: str) -> object:
     try:
-        # Base64 ignores the last bits and foreign letters: an altered signature could still be the same one.
+        # Base64 ignores the last bits and foreign characters: an altered signature could decode to the same bytes.
         signature = text.rpartition(".")[2]
         if base64_encode(base64_decode(signature)).decode() != signature:
             return None

@@ -6,7 +6,8 @@ virus scanner, decides nothing. The worker has the settings; a notebook does not
 
 import smtplib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate, getaddresses, make_msgid
 from html import escape
@@ -22,7 +23,7 @@ _TIMEOUT_SECONDS = 15.0
 
 
 def deliver(settings: Settings, request: MessageRequest) -> None:
-    """Send a message, or say why not.
+    """Send a message to people.
 
     Raises:
         NotDelivered: If the mail server or the service did not accept it.
@@ -34,7 +35,7 @@ def deliver(settings: Settings, request: MessageRequest) -> None:
 
 
 def try_mail_server(settings: Settings) -> None:
-    """Connect to the mail server and sign in, and send nothing.
+    """Connect to the mail server and sign in; nothing is sent.
 
     Raises:
         OSError, smtplib.SMTPException: If that fails.
@@ -45,8 +46,8 @@ def try_mail_server(settings: Settings) -> None:
 
 
 def is_one_address(text: str) -> bool:
-    """Whether a text is one mail address, alone or as `Ada <ada@example.org>`: not several, and nothing that ends a header."""
-    # The mail library decodes an encoded word, which begins with `=?`, and writes it into the header with its commas.
+    """Whether a text is exactly one mail address, alone or as `Ada <ada@example.org>`, without line breaks."""
+    # The mail library decodes encoded words (`=?…`) and writes their commas into the header.
     if not text.isprintable() or "=?" in text:
         return False
     found = getaddresses([text])
@@ -69,9 +70,9 @@ def _send_mail(settings: Settings, request: MessageRequest) -> None:
     receivers = request.to or _addresses_in(settings.smtp_to or "")
     wrong = next((each for each in receivers if not is_one_address(each)), None)
     if wrong is not None:
-        raise NotDelivered(repr(wrong), "this is not one mail address: write each of several as one text of a list")
+        raise NotDelivered(repr(wrong), "this is not one mail address: pass several addresses as a list of texts")
     if not receivers:
-        raise NotDelivered("mail", "nobody to send it to: give `to`, or set `smtp_to`")
+        raise NotDelivered("mail", "it has no recipient: pass `to`, or set `smtp_to`")
     if settings.smtp_host is None:
         raise NotDelivered(", ".join(receivers), "no mail server is known: set `smtp_host`")
     sender = settings.smtp_from or settings.smtp_user or f"pauseflow@{settings.smtp_host}"
@@ -82,7 +83,7 @@ def _send_mail(settings: Settings, request: MessageRequest) -> None:
     except (OSError, smtplib.SMTPException, ValueError) as problem:
         raise NotDelivered(", ".join(receivers), f"{_explain(problem)}: check the settings `smtp_…`") from problem
     if refused:
-        raise NotDelivered(", ".join(refused), "the mail server refused these; the others have it")
+        raise NotDelivered(", ".join(refused), "the mail server refused these addresses; the others received it")
 
 
 def _mail(request: MessageRequest, sender: str, receivers: list[str]) -> EmailMessage:
@@ -96,31 +97,31 @@ def _mail(request: MessageRequest, sender: str, receivers: list[str]) -> EmailMe
     return mail
 
 
-def _connected(settings: Settings, host: str) -> smtplib.SMTP:
+@contextmanager
+def _connected(settings: Settings, host: str) -> Iterator[smtplib.SMTP]:
     context = ssl.create_default_context()
-    if settings.smtp_security == "tls":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(
-            host, settings.smtp_port or 465, timeout=_TIMEOUT_SECONDS, context=context
-        )
+    security, port = settings.smtp_security, settings.smtp_port
+    if security == "tls":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT_SECONDS, context=context)
     else:
-        port = settings.smtp_port or (587 if settings.smtp_security == "starttls" else 25)
-        server = smtplib.SMTP(host, port, timeout=_TIMEOUT_SECONDS)
-        if settings.smtp_security == "starttls":
+        server = smtplib.SMTP(host, port or (587 if security == "starttls" else 25), timeout=_TIMEOUT_SECONDS)
+    with server:
+        if security == "starttls":
             server.starttls(context=context)
-    if settings.smtp_user is not None:
-        server.login(settings.smtp_user, settings.smtp_password or "")
-    return server
+        if settings.smtp_user is not None:
+            server.login(settings.smtp_user, settings.smtp_password or "")
+        yield server
 
 
 def _notify(settings: Settings, request: MessageRequest) -> None:
     try:
-        # Lazily, and only for who asks: it is an extra.
+        # Lazily: it is an optional dependency.
         import apprise
     except ImportError:
         raise NotDelivered(", ".join(_mask_urls(request.to)), "install `pauseflow-nb[notify]`") from None
     targets = request.to or list(settings.notify)
     if not targets:
-        raise NotDelivered("notification", "nobody to send it to: give `to`, or set `notify`")
+        raise NotDelivered("notification", "it has no recipient: pass `to`, or set `notify`")
     for target in targets:
         url = target if "://" in target else settings.notify.get(target)
         if url is None:
@@ -131,7 +132,7 @@ def _notify(settings: Settings, request: MessageRequest) -> None:
         if not sender.add(url):
             raise NotDelivered(name, "apprise does not understand its URL")
         if not sender.notify(title=request.subject, body=_text(request)):
-            raise NotDelivered(name, "apprise could not send it: check its URL in the setting `notify`")
+            raise NotDelivered(name, "apprise could not send it: check the URL in the setting `notify`")
 
 
 def _text(request: MessageRequest) -> str:
@@ -164,7 +165,7 @@ def _note_on_loopback(link: str) -> str:
 
 
 def _mask_urls(targets: Iterable[str]) -> list[str]:
-    """Name targets without what is secret in their URLs."""
+    """List targets by name, with secrets in their URLs masked."""
     return [f"{target.partition('://')[0]}://…" if "://" in target else target for target in targets]
 
 

@@ -1,4 +1,4 @@
-"""Keep the operator's secrets from kernels, and mask them in texts.
+"""Keep the operator's secrets away from kernels, and mask them in texts.
 
 The user's own variables, `AWS_SECRET_ACCESS_KEY` or `PGPASSWORD`, are not the operator's: kernels get them.
 """
@@ -6,12 +6,12 @@ The user's own variables, `AWS_SECRET_ACCESS_KEY` or `PGPASSWORD`, are not the o
 import re
 from collections.abc import Mapping
 
-#: Stands in the place of a secret.
+#: What is shown instead of a secret.
 MASKED = "***"
 
-#: Variables of ours, of Jupyter's servers and hub, and of its gateways.
+#: Prefixes of variables of pauseflow, and of Jupyter's servers, hub and gateways.
 _FAMILIES = ("PAUSEFLOW_", "JUPYTER", "JPY_", "CONFIGPROXY_", "KG_", "EG_")
-#: Secret as a whole: the addresses in PAUSEFLOW_NOTIFY hold tokens, and a gateway is no business of a kernel.
+#: Always secret: the addresses in PAUSEFLOW_NOTIFY hold tokens, and kernels need no gateway.
 _SECRET = ("PAUSEFLOW_NOTIFY", "PAUSEFLOW_SECRET", "JUPYTER_GATEWAY_")
 _WORDS = "password|passwd|passphrase|pwd|token|secret|key|credential|cookie|signature"
 _SECRET_WORD = re.compile(_WORDS, re.IGNORECASE)
@@ -22,27 +22,27 @@ _PARAMETER = re.compile(rf"(?<=[?&])([\w.-]*(?:{_WORDS}|\bsig\b)[\w.-]*)=[^&\s]*
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the operator's secrets: what remains is what kernels, fork servers and workers may start with."""
+    """Return the environment without the operator's secrets, for kernels, fork servers and workers."""
     return {name: value for name, value in environment.items() if not _is_secret(name, value)}
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the name of a variable, setting or parameter says that its value is secret."""
+    """Whether the name of a variable, setting or parameter suggests that its value is secret."""
     return _SECRET_WORD.search(name) is not None
 
 
 def has_password(url: str) -> bool:
-    """Whether an address holds a password, before its host or among its parameters."""
+    """Whether a URL holds a password, before its host or among its parameters."""
     return mask_passwords(url) != url
 
 
 def mask_passwords(text: str) -> str:
-    """Mask the passwords of all addresses in a text."""
+    """Mask the passwords of all URLs in a text."""
     return _PARAMETER.sub(rf"\1={MASKED}", _PASSWORD.sub(rf"\1:{MASKED}@", text))
 
 
 def _is_secret(name: str, value: str) -> bool:
-    # Windows writes all names in capitals, other systems keep them as they are.
+    # Windows writes all names in capitals; other systems are case-sensitive.
     known = name.upper()
     if not known.startswith(_FAMILIES):
         return False

@@ -1,6 +1,7 @@
-r"""Make texts from outside safe for a terminal or a log: nothing in them moves the cursor, colours, hides or turns around.
+r"""Make texts from outside safe to show in a terminal or a log: escape control characters.
 
-What a terminal would act on is written out, as `\x1b`, so that nothing is lost and an attempt can be seen.
+What would move the cursor, set a colour, hide text or reverse it is written as `\x1b`: nothing is lost, and an attempt
+shows.
 """
 
 import logging
@@ -15,48 +16,48 @@ _UNSEEN = (
 )
 _IN_A_LINE = re.compile(f"[\x00-\x1f\x7f-\x9f{_UNSEEN}]")
 _IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_UNSEEN}]")
-#: JSON has its own escape for what comes before the space.
+#: JSON itself escapes the characters below the space.
 _IN_JSON = re.compile(f"[\x7f-\x9f{_UNSEEN}]")
-#: Colours and the like: the only sequences that a traceback needs.
+#: Sequences that set colours and styles: the only ones that a traceback needs.
 _COLOUR = re.compile("(\x1b\\[[0-9;:]*m)")
 _SPLIT = re.compile("\r\n|\n|\r")
-#: The attribute of a log record that has been cleaned.
+#: Attribute that marks a log record as cleaned.
 CLEANED = "cleaned_by_pauseflow"
 
 
 def printable(text: object) -> str:
-    """Make one line of a text."""
+    """Return a text as one line."""
     return _IN_A_LINE.sub(_written_out, str(text))
 
 
 def printable_lines(text: object, *, indent: str = "", colours: Literal["shown", "kept", "dropped"] = "shown") -> str:
-    """Keep the lines and tabs of a text.
+    """Return a text with its lines and tabs.
 
     Args:
         text: The text.
-        indent: Put before every line but the first, so that no line of the text can pass for one of ours.
-        colours: What becomes of sequences that set colours: written out like all others; or `"kept"` on a terminal and
+        indent: Put before every line but the first, so that no line of the text looks like one of ours.
+        colours: What to do with sequences that set colours: escape them like all others; or `"kept"` on a terminal and
             `"dropped"` elsewhere, as tracebacks need it.
     """
     return f"\n{indent}".join(_line(line, colours) for line in _SPLIT.split(str(text)))
 
 
 def json_printable(text: str) -> str:
-    """Escape inside of JSON text what a terminal would act on; the value stays the same."""
+    """Escape control characters in JSON text; its value stays the same."""
     return _IN_JSON.sub(lambda found: _as_json(found[0]), text)
 
 
 def clean_logs(*loggers: logging.Logger) -> None:
-    """Clean what the handlers of these loggers write, and those of the root logger. Doing it twice is doing it once."""
+    """Clean what the handlers of these loggers and of the root logger write; a second call changes nothing."""
     handlers = [handler for logger in (*loggers, logging.getLogger()) for handler in logger.handlers]
-    # What writes warnings where nobody has configured anything.
+    # It writes warnings where logging is not configured.
     for handler in (*handlers, logging.lastResort):
         if handler is not None and _clean not in handler.filters:
             handler.addFilter(_clean)
 
 
 def _clean(record: logging.LogRecord) -> bool:
-    # Every handler has this filter and all of them get the same record: the second would indent it again.
+    # All handlers have this filter and get the same record: the second one would indent it again.
     if getattr(record, CLEANED, False):
         return True
     setattr(record, CLEANED, True)
@@ -78,7 +79,7 @@ def _line(line: str, colours: str) -> str:
         (part if colours == "kept" else "") if at % 2 else _IN_TEXT.sub(_written_out, part)
         for at, part in enumerate(parts)
     )
-    # No colour reaches into what we say after it.
+    # So that no colour continues in our own text.
     return f"{text}\x1b[0m" if colours == "kept" and len(parts) > 1 else text
 
 
@@ -88,6 +89,6 @@ def _written_out(found: re.Match[str]) -> str:
 
 
 def _as_json(character: str) -> str:
-    # As UTF-16 writes it, in two halves where it takes two.
+    # In UTF-16, with two escapes for a surrogate pair.
     halves = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{int.from_bytes(halves[at : at + 2]):04x}" for at in range(0, len(halves), 2))

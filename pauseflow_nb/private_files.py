@@ -1,4 +1,4 @@
-"""Make folders and files that only this user can read, and follow only links that this user or root has made."""
+"""Create folders and files that only this user can read, and follow only links made by this user or root."""
 
 import os
 from pathlib import Path
@@ -9,27 +9,27 @@ _NOT_HERE = 0
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing; those that are there stay as they are."""
+    """Create a folder and its missing parents; existing folders keep their permissions."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
-        # A strict umask may have taken what the owner needs.
+        # A strict umask may have removed permissions that the owner needs.
         each.chmod(0o700)
 
 
 def create(path: Path, *, buffering: int = -1, mode: int = 0o600) -> BinaryIO:
-    """Open a new file for writing; never one that is there, and never through a link.
+    """Create a file and open it for writing; refuse an existing file or link.
 
     Args:
-        path: Its name.
+        path: Path of the new file.
         buffering: As for `open`.
-        mode: What the umask is applied to; with the default the file is for its owner, whatever the umask is.
+        mode: Permissions before the umask; with the default, only the owner can read and write, under any umask.
 
     Raises:
-        FileExistsError: If there is something of this name.
+        FileExistsError: If the path exists.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
@@ -43,8 +43,8 @@ def create(path: Path, *, buffering: int = -1, mode: int = 0o600) -> BinaryIO:
 def follow(path: Path) -> Path:
     """Follow the links in a path as `Path.resolve` does, but none that another user has planted.
 
-    That is: one at the end of the path that belongs neither to this user nor to root, or one further up, in a folder
-    that anybody may write to. The result then is, or begins with, that link.
+    A planted link belongs neither to this user nor to root, and is the end of the path or lies further up in a folder
+    that anybody may write to. The result then ends or begins with that link.
     """
     if not hasattr(os, "geteuid"):
         return path.resolve()

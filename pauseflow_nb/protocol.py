@@ -2,13 +2,13 @@
 
 The runner sends the briefing before the first cell. The kernel answers at the end of each step with
 an outcome, in the payload of the cell's reply: it survives errors, reaches every
-client, and needs no file that both can see. Both sides know these shapes and nothing of each other.
+client, and needs no file that both can see. Both sides know these messages and nothing else about each other.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 
-# Bound now: cells may put something of their own into `json`.
+# Imported as names of ours: a cell may replace attributes of `json`.
 from json import dumps, loads
 from types import NoneType, UnionType
 from typing import Any, Self, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -43,13 +43,13 @@ __all__ = [
     "waiting_state",
 ]
 
-#: Marks our payload in an `execute_reply`.
+#: Key of our payload in an `execute_reply`.
 SOURCE = "pauseflow"
-#: Marks an `execute_reply` whose cell stopped because the storage failed: not an error of the notebook.
+#: Key in an `execute_reply` whose cell stopped because the storage failed, which is no error of the notebook.
 STORAGE_FAILED = "pauseflow.storage-failed"
 
 #: The iopub message that a question leaves among a cell's outputs; its content is `{"question": TEXT}`.
-#: Questions come by a channel of their own, which may overtake what was shown before them.
+#: Questions arrive on another channel, and may overtake earlier outputs.
 ASKED = "pauseflow_asked"
 
 #: The links of one suspension, by the names in `LINK_NAMES`.
@@ -61,13 +61,13 @@ RETURN_VALUE = "$return_value"
 
 
 def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Give everything a step published: its exports, and the keys of a returned dict that no export shadows."""
+    """Return everything that a step published: its exports, and the keys of a returned dict without such an export."""
     returned = exports.get(RETURN_VALUE)
     return {**(returned if isinstance(returned, dict) else {}), **exports}
 
 
 def answer_in(envelope: Mapping[str, JSON]) -> JSON:
-    """Take the answer out of a request's envelope: the body, or the query where there is no body.
+    """Return the answer in a request's envelope: the body, or the query if there is no body.
 
     The clock sends no request: its answer is the default, or None.
     """
@@ -77,21 +77,21 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
 
 
 def has_answer(envelope: Mapping[str, JSON]) -> bool:
-    """Whether a request's envelope holds an answer: nothing typed is none, a bare `null` is one."""
+    """Whether a request's envelope holds an answer: an empty form does not, a body of `null` does."""
     answer = answer_in(envelope)
     return answer != {} and (answer is not None or envelope.get("by") != "clock")
 
 
 def waiting_state(kind: str) -> str:
-    """Name the state of an execution or a step whose suspension of this kind is open: the glossary's words."""
+    """Return the state of an execution or a step with an open suspension of this kind."""
     return {"rerun": "waiting", "delay": "waiting", "pause": "paused"}.get(kind, "suspended")
 
 
 class Message:
-    """A frozen dataclass that can be written as JSON and read back to an equal one."""
+    """A frozen dataclass that can be written as JSON and read back as an equal one."""
 
     def to_json(self) -> str:
-        """Write as JSON text. NaN is refused: inside a Jupyter message it would become the string "nan"."""
+        """Write it as JSON text; refuse NaN, which would become the string "nan" in a Jupyter message."""
         return dumps(asdict(self), allow_nan=False)  # type: ignore[call-overload]
 
     @classmethod
@@ -101,7 +101,7 @@ class Message:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Build from plain JSON values, nested messages included."""
+        """Make a message, with the messages nested in it, from plain JSON values."""
         hints = get_type_hints(cls)
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: _built(hints[name], value) for name, value in data.items() if name in known})
@@ -124,7 +124,7 @@ def _built(hint: Any, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class SnapshotRef(Message):
-    """One saved namespace: where its manifest lies and which bytes it must have."""
+    """A reference to a snapshot: the name of its manifest, and the digest that the manifest must have."""
 
     #: Name of the manifest, relative to the briefing's `snapshots` folder.
     name: str
@@ -134,11 +134,11 @@ class SnapshotRef(Message):
 
 @dataclass(frozen=True)
 class StepBriefing(Message):
-    """The part of a briefing for one step: what its earlier runs left, and its links."""
+    """The part of a briefing for one step: its links, and the state left by its earlier runs."""
 
-    #: Runs that ended, so this one is number `runs + 1`.
+    #: Number of runs that ended; the next one has the number `runs + 1`.
     runs: int = 0
-    #: Attempts at the run to come that a crash interrupted.
+    #: Number of attempts at the next run that a crash interrupted.
     interrupted: int = 0
     exports: dict[str, JSON] = field(default_factory=dict)
     #: Links of each suspension that the step may ask for in this segment, by ordinal.
@@ -147,40 +147,40 @@ class StepBriefing(Message):
 
 @dataclass(frozen=True)
 class Wake(Message):
-    """What ended the suspension before this segment."""
+    """The end of the suspension before this segment: what caused it, and the answer."""
 
     step: str
     #: `"suspend"`, `"rerun"`, `"delay"`, …: the kind of the suspension that ended.
     kind: str
     #: `"continue"` with the next cell, or `"rerun"` the same step.
     then: str = "continue"
-    #: The envelope of the request, which becomes `$resume_data`; None when the clock came first.
+    #: The envelope of the request, which becomes `$resume_data`; None if the clock ended the suspension.
     callback: dict[str, JSON] | None = None
-    #: What `flow.rerun(context=…)` left for this run.
+    #: The argument of `flow.rerun(context=…)`, for this run.
     context: JSON = None
     #: The argument of `flow.suspend(data=…)`.
     suspend_data: JSON = None
     max_retries: int | None = None
-    #: Who settled it: `"clock"`, `"link"`, `"user:NAME"`, …
+    #: Who or what settled it: `"clock"`, `"link"`, `"user:NAME"`, …
     by: str = "clock"
     #: When, ISO 8601 in UTC.
     at: str = ""
     #: Everybody who approved, in order: `{"by", "at", "comment"}`.
     approvals: list[dict[str, JSON]] = field(default_factory=list)
-    #: Who sent the step back, and with which comment: `{"comment", "data", "by", "at"}`; None: nobody did.
+    #: If the step was sent back: `{"comment", "data", "by", "at"}`.
     sent_back: dict[str, JSON] | None = None
-    #: Whether the fresh cells have run again since, and what they found was saved.
+    #: Whether the fresh cells have run again since, and their values were saved.
     is_checked: bool = False
 
     @property
     def is_answer(self) -> bool:
-        """Whether somebody has answered a question: then what was shown may have changed meanwhile."""
+        """Whether it is an answer to a question: the values that were shown may have changed since."""
         return self.kind in ("suspend", "operator") and self.by != "clock"
 
 
 @dataclass(frozen=True)
 class Briefing(Message):
-    """Everything a kernel must know to run one segment."""
+    """Everything that a kernel must know to run one segment."""
 
     #: Id of the execution.
     execution: str
@@ -192,12 +192,12 @@ class Briefing(Message):
     segment: int
     #: fsspec URL or local folder where this kernel writes and reads snapshots.
     snapshots: str
-    #: Whether all that is restored is read through and compared with cryptographic digests before it is used.
+    #: Whether everything is compared with its cryptographic digest before it is restored.
     is_checked: bool = False
-    #: Whether large data of an object store may be fetched while cells run that do not mention it.
+    #: Whether cells may run while large data that they do not mention is still fetched from an object store.
     may_defer: bool = False
     inputs: dict[str, JSON] = field(default_factory=dict)
-    #: What started the execution: `context`, and `event` unless that is the parameters.
+    #: What started the execution: `context`, and `event` if it is not the parameters.
     trigger: dict[str, JSON] = field(default_factory=dict)
     #: The last `In [n]`, so that numbers continue.
     execution_count: int = 0
@@ -206,29 +206,29 @@ class Briefing(Message):
     #: The namespace to restore; None for the first segment.
     snapshot: SnapshotRef | None = None
     steps: dict[str, StepBriefing] = field(default_factory=dict)
-    #: What woke this segment; None for the first one and after a retry.
+    #: What caused this segment; None for the first one and after a retry.
     wake: Wake | None = None
-    #: Source of each code cell that may still run, by index: what is needed later is found from these.
+    #: Source of each code cell that may still run, by index: they show which variables are needed.
     coming: dict[str, str] = field(default_factory=dict)
-    #: Source of each plain code cell already passed, by index: what may be replayed.
+    #: Source of each plain code cell that has run, by index: their statements may be replayed.
     passed: dict[str, str] = field(default_factory=dict)
     #: Whether an unsaveable variable that is needed fails the step.
     strict: bool = False
     #: Whether a pause may keep this kernel alive, for variables that are needed and cannot be saved.
     may_keep: bool = False
-    #: Why not, as a part of a sentence; empty: there is nothing to say.
+    #: The reason if not, as part of a sentence; may be empty.
     unkept: str = ""
     #: `"step"`: a snapshot after every finished step; `"pause"`: only when the notebook pauses.
     checkpoint: str = "step"
-    #: Whether a snapshot of other versions may be restored.
+    #: Whether a snapshot made by other versions may be restored.
     force: bool = False
-    #: Whether cells may run without a variable that they need and that did not come back.
+    #: Whether cells may run without a variable that they need and that could not be restored.
     goes_without: bool = False
-    #: Names of secrets that cells may use; their values are asked for.
+    #: Names of the secrets that cells may use; the kernel asks the runner for the values.
     secrets: list[str] = field(default_factory=list)
 
 
-#: Stands for the link to the approval page in a message's text.
+#: Placeholder for the link to the approval page in the text of a message.
 APPROVAL_URL = "{approval_url}"
 
 
@@ -238,12 +238,12 @@ class MessageRequest(Message):
 
     #: `"email"` or `"notify"`.
     channel: str
-    #: Addresses, or names and URLs of targets; empty: whom the settings name.
+    #: Addresses, or names and URLs of targets; empty: those in the settings.
     to: list[str]
     subject: str
     text: str
     html: str | None = None
-    #: The link to the approval page, which takes the place of `APPROVAL_URL` in the text, or is added to it.
+    #: The link to the approval page, which replaces `APPROVAL_URL` in the text, or is added to it.
     link: str | None = None
 
 
@@ -254,11 +254,11 @@ class ChildRequest(Message):
     #: An absolute path, or a URL.
     notebook: str
     parameters: dict[str, JSON]
-    #: What the step calls it.
+    #: Its name in the step that starts it.
     name: str
-    #: Whether it is cancelled and suspended together with its parent.
+    #: Whether cancelling or suspending the parent does the same to it.
     linked: bool = True
-    #: Whether the step fails if it does not complete.
+    #: Whether the step fails if the notebook does not complete.
     check: bool = True
 
 
@@ -272,32 +272,32 @@ class SuspensionRequest(Message):
     seconds: float | None = None
     #: What the clock does: `"cancel"`, `"resume"` or `"fail"`.
     on_timeout: str = "resume"
-    #: Which cell is next: `"continue"` or `"rerun"`.
+    #: Which cell comes next: `"continue"` or `"rerun"`.
     then: str = "continue"
     context: JSON = None
     max_retries: int | None = None
     data: JSON = None
-    #: The body that a timeout hands over with `on_timeout="resume"`.
+    #: The answer that the clock gives with `on_timeout="resume"`.
     default: JSON = None
     title: str | None = None
     message: str | None = None
-    #: JSON Schema that an answer must fit before it wakes anything; None: any answer.
+    #: JSON Schema that an answer must fit; None: any answer.
     schema: dict[str, JSON] | None = None
-    #: Seconds after which the messages are sent again while it waits, again and again.
+    #: Seconds between reminders, which send the messages again while it waits.
     remind: float | None = None
-    #: What is sent again, without links and without URLs that hold a secret.
+    #: The messages of the reminders, without links and without URLs that hold a secret.
     messages: list[MessageRequest] = field(default_factory=list)
-    #: Notebooks to run, of the kind `"notebook"`.
+    #: The notebooks to run, for kind `"notebook"`.
     children: list[ChildRequest] = field(default_factory=list)
-    #: Resumes by different people until it continues.
+    #: How many people must approve before the notebook continues.
     approvals: int = 1
-    #: The only ones who may answer, signed in; None: anybody with a link.
+    #: The only people who may answer, after signing in; None: anybody with a link.
     approvers: list[str] | None = None
-    #: Whether the one who started the execution may approve.
+    #: Whether the person who started the execution may approve.
     self_approval: bool = True
-    #: What the buttons say in place of our own words: `"resume"`, `"send_back"`, `"cancel"`.
+    #: Labels that replace the default ones of the buttons `"resume"`, `"send_back"`, `"cancel"`.
     labels: dict[str, str] = field(default_factory=dict)
-    #: What an answer may do: some of `ACTIONS`.
+    #: The actions that the question allows: some of `ACTIONS`.
     allow: list[str] = field(default_factory=lambda: list(USUAL_ACTIONS))
 
     @property
@@ -308,21 +308,21 @@ class SuspensionRequest(Message):
 
 @dataclass(frozen=True)
 class PauseQuestion(Message):
-    """What `flow.pause` asks of the runner, while its cell keeps running."""
+    """The question of `flow.pause`, which the kernel sends to the runner while the cell keeps running."""
 
     step: str
     run: int
-    #: Which pause of the step this is; an attempt after a crash asks the same one again.
+    #: Number of the pause within the step; an attempt after a crash asks with the same number.
     ordinal: int
     request: SuspensionRequest
-    #: How often the model's own validators have refused an answer, and what they had against the last one.
+    #: How often the model's own validators have refused an answer, and their errors about the last one.
     refusals: int = 0
     errors: list[dict[str, JSON]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class PauseAnswer(Message):
-    """What became of a pause."""
+    """How a pause ended: the answer, a cancel, or the timeout."""
 
     #: `"resume"`, `"cancel"` or `"timeout"`.
     action: str
@@ -335,12 +335,13 @@ class PauseAnswer(Message):
 
 @dataclass(frozen=True)
 class Unsaved(Message):
-    """A variable that a snapshot does not hold."""
+    """A variable that is not in the snapshot."""
 
     name: str
     type_name: str
     reason: str
-    #: `"left out"`: no later cell needs it. `"replayed"`: made again on restore. `"lost"`: needed, and gone.
+    #: `"left out"`: no later cell needs it. `"replayed"`: made again on restore. `"lost"`: needed, but only in this
+    #: kernel.
     fate: str = "lost"
     #: Index of the cell that made it, if known.
     cell: int | None = None
@@ -353,7 +354,7 @@ class Unsaved(Message):
 
 @dataclass(frozen=True)
 class Loss(Message):
-    """Something that a new kernel could not restore: a variable, or with an empty name whatever the reason says."""
+    """Something that a new kernel could not restore: a variable, or what the reason says if the name is empty."""
 
     name: str
     type_name: str
@@ -368,12 +369,12 @@ class Loss(Message):
         cells = ", ".join(str(index + 1) for index in self.needed_by)
         verb = "needs" if len(self.needed_by) == 1 else "need"
         needed = f" Cell{'s' * (len(self.needed_by) > 1)} {cells} {verb} it." if cells else " No later cell needs it."
-        return f"{self.name}{kind} did not come back: {self.reason}.{needed}"
+        return f"{self.name}{kind} could not be restored: {self.reason}.{needed}"
 
 
 @dataclass(frozen=True)
 class Failure(Message):
-    """An error, as others see it."""
+    """An error, in the words that are shown and stored."""
 
     type: str
     message: str
@@ -385,20 +386,20 @@ class Failure(Message):
 class Ready(Message):
     """The kernel's answer to the briefing: first when the snapshot is restored, then when the setups have run."""
 
-    #: What did not come back and was not reported before.
+    #: What could not be restored and was not reported before.
     losses: list[Loss] = field(default_factory=list)
     failure: Failure | None = None
-    #: What the model's own validators have against the answer, `{"path", "message"}` each: the step asks again.
+    #: The errors of the model's own validators, `{"path", "message"}` each: the step asks again.
     refused: list[dict[str, JSON]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class FreshValue(Message):
-    """The value of a fresh cell, as far as it is compared and shown."""
+    """The parts of a fresh cell's value that are compared and shown."""
 
-    #: Of the cell.
+    #: Name of the cell.
     name: str
-    #: What it is, in words: `"number"`, `"frame, 3 rows by 2 columns (symbol, price)"`; another one differs.
+    #: What it is, in words: `"number"`, `"frame, 3 rows by 2 columns (symbol, price)"`. Different shapes differ.
     shape: str
     #: Place and text of each single value; of a large one, of some figures about it. The text begins with the kind:
     #: `n` a number, `t` a text, `b` true or false, `o` anything else.
@@ -418,23 +419,23 @@ class Outcome(Message):
     step: str
     #: Number of this run, from 1.
     run: int = 1
-    #: Which of the step's links were issued: the suspension's ordinal.
+    #: Ordinal of the suspension: which of the step's links were issued.
     ordinal: int = 0
     exports: dict[str, JSON] = field(default_factory=dict)
-    #: Sentences for the user: a return value that is no JSON, a rerun beyond its budget, …
+    #: Sentences for the user, for example that the return value is not JSON.
     notes: list[str] = field(default_factory=list)
     suspension: SuspensionRequest | None = None
     #: The argument of `flow.exit`.
     exit_reason: str | None = None
     snapshot: SnapshotRef | None = None
     unsaved: list[Unsaved] = field(default_factory=list)
-    #: What the kernel that ran the step had to do without.
+    #: What the kernel that ran the step could not restore.
     losses: list[Loss] = field(default_factory=list)
     failure: Failure | None = None
 
     @property
     def lost(self) -> list[Unsaved]:
-        """Variables that later cells need and that only this kernel has."""
+        """Return the variables that later cells need and that only this kernel has."""
         return [unsaved for unsaved in self.unsaved if unsaved.fate == "lost"]
 
     @property

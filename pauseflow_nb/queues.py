@@ -1,4 +1,4 @@
-"""Name the queues of an execution: a machine class takes the segments of a queue, and a step may name the one it needs."""
+"""Name the queues of an execution, and plan which cell runs in which queue."""
 
 import re
 from bisect import bisect_right
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pauseflow_nb.errors import InvalidValue
 
-#: The queue of what names none.
+#: The queue of notebooks that name none.
 DEFAULT_QUEUE = "default"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -27,7 +27,7 @@ def check_queue(name: object) -> str:
 
 
 def parse_queues(text: str) -> tuple[str, ...]:
-    """Read names of queues with commas between them, each once.
+    """Read comma-separated names of queues, without duplicates.
 
     Raises:
         InvalidValue: If one cannot be a name, or there is none.
@@ -36,12 +36,12 @@ def parse_queues(text: str) -> tuple[str, ...]:
 
 
 def describe_missing_worker(queue: str) -> str:
-    """Say that a segment waits and no worker would take it."""
+    """Say that a segment waits and no worker serves its queue."""
     return f"waits for a worker{'' if queue == DEFAULT_QUEUE else f' of queue {queue}'} (none is running)"
 
 
 def describe_stranded(queue: str) -> str:
-    """Say that nothing will continue an execution whose next cell is in this queue, and what to start."""
+    """Say that no process will continue an execution whose next cell is in this queue, and what to start."""
     if queue == DEFAULT_QUEUE:
         return "no worker is running to continue this: run `pauseflow serve`"
     return f"no worker of queue {queue} is running to continue this: run `pauseflow worker --queue {queue}`"
@@ -62,14 +62,14 @@ class QueuePlan:
 
         Args:
             home: The queue of the notebook.
-            cells: Of each cell that runs, in order: its index, whether it is a step, and the queue that it names.
+            cells: For each cell that runs, in order: its index, whether it is a step, and the queue that it names.
         """
         changes: list[tuple[int, str]] = []
         now, begin = home, 0
         for index, is_step, named in cells:
             needed = (named or home) if is_step else now
             if needed != now:
-                # From the cell behind the last one that ran: text between two steps needs no machine.
+                # From the cell after the last one that ran: text between two steps needs no machine.
                 changes.append((begin, needed))
                 now = needed
             begin = index + 1
@@ -77,7 +77,7 @@ class QueuePlan:
 
     @classmethod
     def parse(cls, text: str | None) -> "QueuePlan":
-        """Read what `str` wrote; None: all cells run in the default queue. Parts that are damaged are left out."""
+        """Read what `str` wrote; None: all cells run in the default queue. Damaged parts are left out."""
         home, *parts = (text or "").split() or [DEFAULT_QUEUE]
         found = [_CHANGE.fullmatch(part) for part in parts]
         return cls(home, tuple((int(change[1]), change[2]) for change in found if change is not None))
@@ -87,12 +87,12 @@ class QueuePlan:
 
     @property
     def stored(self) -> str | None:
-        """What the database holds: None where all cells run in the default queue."""
+        """Return what the database stores: None if all cells run in the default queue."""
         text = str(self)
         return None if text == DEFAULT_QUEUE else text
 
     def find(self, cell: int) -> str:
-        """Find the queue that a cell runs in."""
+        """Return the queue that a cell runs in."""
         at = bisect_right(self.changes, cell, key=lambda change: change[0])
         return self.changes[at - 1][1] if at else self.home
 

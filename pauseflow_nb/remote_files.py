@@ -1,11 +1,11 @@
-"""Open the file system of a URL with fsspec, and say what to install where its client is missing."""
+"""Open the file system of a URL with fsspec, and say what to install if its client is missing."""
 
 from importlib.util import find_spec
 from typing import Any
 
 from pauseflow_nb.errors import StoreUnavailable
 
-#: What pip has to install for the kinds of URL whose client fsspec names otherwise, or not.
+#: Scheme of a URL → package to install, where fsspec names another package or none.
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "pauseflow_nb[s3]"),
     **dict.fromkeys(("sftp", "ssh"), "paramiko"),
@@ -14,7 +14,7 @@ _PACKAGES = {
     "smb": "smbprotocol",
     "webhdfs": "requests",
 }
-#: What those packages are imported as.
+#: Package → name of its module.
 _MODULES = {"pauseflow_nb[s3]": "s3fs", "aiohttp requests": "aiohttp"}
 
 
@@ -27,7 +27,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     Raises:
         StoreUnavailable: If there is no such kind of URL, its client is not installed, or it cannot be opened.
     """
-    # Lazily: an object store's client takes long to load, and most stores are a folder.
+    # Lazily: clients of object stores take long to load, and most stores are folders.
     from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
     require_client(url)
@@ -39,14 +39,14 @@ def open_filesystem(url: str) -> tuple[Any, str]:
 
 
 def require_client(url: str) -> None:
-    """Check that what a URL needs is installed; nothing is loaded, and nobody is asked.
+    """Check that the client for a URL is installed, without loading it or connecting.
 
     Raises:
         StoreUnavailable: If there is no such kind of URL, or its client is not installed.
     """
     from fsspec.registry import known_implementations, registry  # type: ignore[import-untyped]
 
-    # What stands behind `::` is where a chain of fsspec ends.
+    # In a chain of fsspec, the part after the last `::` is the storage.
     for part in url.split("::"):
         kind, _, rest = part.partition("://")
         known = known_implementations.get(kind)

@@ -1,6 +1,6 @@
-"""Read the settings, and where each value came from.
+"""Read the settings, and remember where each value came from.
 
-The first of these that has a value counts: a flag, an environment variable `PAUSEFLOW_…`,
+The first source that has a value wins: a flag, an environment variable `PAUSEFLOW_…`,
 `pauseflow.toml` beside the notebook, `pauseflow.toml` in the data directory, the default.
 """
 
@@ -26,18 +26,18 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 FILE_NAME = "pauseflow.toml"
 _PREFIX = "PAUSEFLOW_"
-#: Variables with this prefix that are read and are no settings.
+#: Variables with this prefix that are read, but are not settings.
 _NO_SETTINGS = frozenset({"PAUSEFLOW_HASH_SEED", "PAUSEFLOW_SNAPSHOTS"})
-#: What fsspec knows as a store, and what no other process can see.
+#: Schemes of fsspec whose files no other process can see.
 _OF_ONE_PROCESS = frozenset({"memory", "data"})
 _NO_FOLDER = "must be the path of a folder"
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Read addresses and networks with commas between them.
+    """Read comma-separated addresses and networks.
 
     Raises:
-        ValueError: Naming what is neither.
+        ValueError: If a part is neither; names the part.
     """
     networks: list[Network] = []
     for name in filter(None, (part.strip() for part in text.split(","))):
@@ -51,69 +51,69 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 
 class Settings(BaseModel):
-    """What is in force. Build it with `Settings.load`."""
+    """The settings of this process; make them with `Settings.load`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
-    #: Where the database, the files and `pauseflow.toml` lie.
+    #: Folder of the database, the files and `pauseflow.toml`.
     data_dir: Path
     #: SQLAlchemy URL; the default is an SQLite file in the data directory.
     db: str
     #: fsspec URL of the files; the default is a folder in the data directory.
     storage: str
-    #: Base of the links that people get, if it is not the server's own address.
+    #: URL that links begin with, if it is not the server's own address.
     public_url: str | None = None
-    #: Port of `pauseflow serve` and of an attached run's listener: PAUS on a telephone.
+    #: Port of `pauseflow serve` and of an attached run's listener: the letters PAUS on a phone's keypad.
     port: int = Field(default=7287, ge=0, le=65535)
-    #: When a GET may act: `strict` never, `confirm` if it is no browser, `open` always.
+    #: When a GET request may act: `strict` never, `confirm` if it does not come from a browser, `open` always.
     links: Literal["strict", "confirm", "open"] = "confirm"
-    #: Addresses or networks of proxies whose `X-Forwarded-For` counts, with commas between them; None: nobody's does.
+    #: Comma-separated addresses or networks of proxies whose `X-Forwarded-For` is trusted; None: no proxy is.
     trusted_proxies: str | None = None
-    #: Folder of templates for the pages behind the links; None: ours.
+    #: Folder of templates for the pages that links open; None: the built-in ones.
     templates: Path | None = None
-    #: Where a browser goes after an answer from such a page; None: it stays there.
+    #: URL that the browser opens after an answer on such a page; None: it stays on the page.
     redirect: str | None = None
-    #: Segments that one worker process runs at once.
+    #: How many segments one worker process runs at once.
     workers: int = Field(default=2, ge=1, le=64)
-    #: Queues whose segments a worker runs, with commas between them.
+    #: Comma-separated queues whose segments a worker runs.
     queues: str = DEFAULT_QUEUE
-    #: Where a worker's kernels come from: `cold`, `prestarted` or `forked`; `auto`: forked where that is safe.
+    #: How a worker starts kernels: `cold`, `prestarted` or `forked`; `auto`: forked if that is safe.
     kernels: Literal["auto", "cold", "prestarted", "forked"] = "auto"
-    #: Kernels that one process keeps for executions which wait and can continue in no other.
+    #: How many kernels one process keeps for kernel-bound executions.
     kept_kernels: int = Field(default=16, ge=0, le=1000)
-    #: What of a snapshot on a local disk is read through before it is used: what looks changed (`fast`), or all (`full`).
+    #: Which parts of a snapshot on a local disk are verified: those that look changed (`fast`), or all (`full`).
     snapshot_check: Literal["fast", "full"] = "fast"
-    #: Largest body of a callback, in bytes; `"10 MiB"` is understood.
+    #: Largest body of a callback, in bytes; `"10 MiB"` is accepted.
     max_body: ByteSize = ByteSize(1024**3)
-    #: Bytes that the storage may hold before new executions are refused; None: no limit.
+    #: How many bytes the storage may hold before new executions are refused; None: no limit.
     quota: ByteSize | None = None
-    #: Executions of one user that may run or wait at the same time, without nested ones; None: no limit.
+    #: How many executions of one user may run or wait at the same time, not counting nested ones; None: no limit.
     executions_per_user: int | None = Field(default=None, ge=0)
-    #: Executions of notebooks of one queue that may run or wait at the same time, without nested ones; None: no limit.
+    #: How many executions of one queue may run or wait at the same time, not counting nested ones; None: no limit.
     executions_per_queue: int | None = Field(default=None, ge=0)
-    #: Bytes that the executions of one user may hold before new ones are refused; None: no limit.
+    #: How many bytes the executions of one user may hold before new ones are refused; None: no limit.
     bytes_per_user: ByteSize | None = None
-    #: How servers and workers write their logs: lines for people (`text`), or one JSON object each (`json`).
+    #: How servers and workers write their logs: lines for people (`text`), or one JSON object a line (`json`).
     log_format: Literal["text", "json"] = "text"
 
-    #: Folder of files that hold secrets, one for each; besides, `/run/secrets` is looked into. None: only that.
+    #: Folder with one file for each secret; None: only `/run/secrets`, which is always searched.
     secrets_dir: Path | None = None
 
-    #: Mail server for `flow.send.email`; None: no mail can be sent.
+    #: Host name of the mail server for `flow.send.email`; None: no mail can be sent.
     smtp_host: str | None = None
-    #: Its port; None: the usual one for `smtp_security`.
+    #: Port of the mail server; None: the usual one for `smtp_security`.
     smtp_port: int | None = Field(default=None, ge=1, le=65535)
     #: `starttls`, `tls` from the beginning, or `none`.
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    #: Who signs in at the mail server; None: nobody does.
+    #: User name at the mail server; None: no login.
     smtp_user: str | None = None
     smtp_password: str | None = None
-    #: Sender of mails.
+    #: Sender address of mails.
     smtp_from: str | None = None
-    #: Who gets mails that name nobody.
+    #: Recipients of mails that name none.
     smtp_to: str | None = None
-    #: Targets of `flow.notify`: a name for each URL of apprise.
+    #: Targets of `flow.notify`: name → URL of apprise.
     notify: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("notify", mode="before")
@@ -135,7 +135,7 @@ class Settings(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must look like https://example.org or https://example.org/path")
         if parts.username or parts.password:
-            raise ValueError("must hold no user and no password: each link would show them")
+            raise ValueError("must not contain a user or password: every link would show them")
         return url.rstrip("/")
 
     @field_validator("trusted_proxies", mode="before")
@@ -160,7 +160,7 @@ class Settings(BaseModel):
     @field_validator("storage")
     @classmethod
     def _outlives_the_process(cls, url: str) -> str:
-        # What stands behind `::` is where a chain of fsspec ends.
+        # In a chain of fsspec, the part after the last `::` is the storage.
         if url.rpartition("::")[2].partition("://")[0] in _OF_ONE_PROCESS:
             raise ValueError(
                 "keeps files in the memory of one process, where no kernel finds them and nothing is left when it ends: "
@@ -186,7 +186,7 @@ class Settings(BaseModel):
     @field_validator("secrets_dir")
     @classmethod
     def _is_path(cls, folder: Path | None) -> Path | None:
-        # It may be mounted later.
+        # It may be mounted later, so it need not exist now.
         return None if folder is None else _whole_path(folder)
 
     @field_validator("redirect")
@@ -209,15 +209,15 @@ class Settings(BaseModel):
         environment: Mapping[str, str] | None = None,
         beside: Path | None = None,
     ) -> "Settings":
-        """Read all sources.
+        """Read the settings from all sources.
 
         Args:
             flags: Values from the command line or from traitlets; None values are ignored.
-            environment: Instead of `os.environ`.
+            environment: Used instead of `os.environ`.
             beside: The notebook's folder, where a `pauseflow.toml` may lie.
 
         Raises:
-            InvalidSetting: Naming the setting, its value and where it came from.
+            InvalidSetting: If a value cannot be used; names the setting, the value and its source.
         """
         environment = os.environ if environment is None else environment
         known = set(cls.model_fields)
@@ -242,11 +242,11 @@ class Settings(BaseModel):
         return cls._merged(sources)
 
     def origin(self, name: str) -> str:
-        """Say where a value came from: `"flag"`, `"environment"`, a file's path or `"default"`."""
+        """Return where a value came from: `"flag"`, `"environment"`, a file's path or `"default"`."""
         return self._origins.get(name, "default")
 
     def shown(self, name: str) -> str:
-        """Write a value for people: without passwords."""
+        """Return a value as text for people, without passwords."""
         if name == "notify":
             return ", ".join(f"{target}: {url.partition('://')[0]}://{MASKED}" for target, url in self.notify.items())
         return str(_shown(name, getattr(self, name)))
@@ -264,18 +264,18 @@ class Settings(BaseModel):
         except ValidationError as problem:
             error = problem.errors()[0]
             name = str(error["loc"][0])
-            # What nobody knows may be a password under a misspelt name.
+            # The value of an unknown setting may be a password under a misspelt name.
             is_text = name not in cls.model_fields and isinstance(error["input"], str)
             value = MASKED if is_text else _shown(name, error["input"])
             unknown = name not in cls.model_fields
-            reason = f"is no setting{_did_you_mean(name)}" if unknown else reword_error(error)
+            reason = f"is not a setting{_did_you_mean(name)}" if unknown else reword_error(error)
             raise InvalidSetting(name, value, origins.get(name, "default"), reason) from None
         settings._origins.update(origins)
         return settings
 
 
 def known_variables() -> frozenset[str]:
-    """Give the names of all variables of the environment that are read."""
+    """Return the names of all environment variables that are read."""
     return frozenset({*(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields), *_NO_SETTINGS})
 
 
@@ -285,17 +285,17 @@ def _did_you_mean(name: str) -> str:
 
 
 def _shown(name: str, value: object) -> Any:
-    """Give a value for people: without what is secret in it."""
+    """Return a value for people, with secrets masked."""
     if value is not None and (name == "notify" or (is_secret_name(name) and name != "secrets_dir")):
         return MASKED
     return mask_passwords(str(value)) if isinstance(value, (str, Path, bytes)) else value
 
 
 def _data_dir(sources: list[tuple[str, dict[str, Any]]], beside: Path | None) -> Path:
-    """Resolve the data directory, and put the result in the place of what was written."""
+    """Make the data directory absolute, in the source that names it."""
     for origin, found in sources:
         if "data_dir" in found:
-            # What a file says is meant from where the file lies.
+            # A relative path in a file is relative to the file.
             start = beside if beside is not None and origin == str(beside / FILE_NAME) else Path()
             break
     else:
@@ -312,10 +312,10 @@ def _data_dir(sources: list[tuple[str, dict[str, Any]]], beside: Path | None) ->
 
 
 def _whole_path(written: str | Path, start: Path = Path()) -> Path:
-    """Make a path absolute.
+    """Return the absolute path of a folder.
 
     Raises:
-        ValueError: If nothing can be there, because of a name that is too long, an unknown user, or an odd character.
+        ValueError: If there can be no such folder: a name is too long, has a bad character, or an unknown user.
     """
     try:
         whole = (start / Path(written).expanduser()).absolute()
@@ -338,7 +338,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def default_data_dir() -> str:
-    """Give the data directory where nothing names another."""
+    """Return the data directory for when no setting names one."""
     from jupyter_core.paths import jupyter_data_dir
 
     return str(Path(jupyter_data_dir()) / "pauseflow")

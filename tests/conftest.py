@@ -15,6 +15,7 @@ from _pytest.terminal import TerminalReporter
 from chromium import find, launch
 from compiled_statements import share_compiled_statements
 from evidence import keep
+from leaks import summarize_leaks
 from postgresql_server import NoServer, SharedDatabase, new_database, open_server
 from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
@@ -68,8 +69,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Say which tests were run again, and why that is allowed."""
+    """Say which tests were run again, and why that is allowed; and what was left open."""
     summarize_reruns(terminalreporter)
+    summarize_leaks(terminalreporter)
 
 
 @pytest.fixture(scope="session")

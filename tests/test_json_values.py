@@ -183,7 +183,7 @@ def test_what_is_written_is_read(value: Any) -> None:
     [
         ("1e999", "holds a number that is too large: at most 1.8e308"),
         ('{"x": [1, -1e400]}', r"holds a number that is too large at \['x'\]\[1\]"),
-        ("NaN", "NaN is no JSON value"),
+        ("NaN", "NaN is not a JSON value"),
         ("9" * 4301, "more than 4300 digits"),
         ("-" + "9" * 4301, "more than 4300 digits"),
         ("[" * 101 + "]" * 101, "is nested too deeply: at most 100 levels"),

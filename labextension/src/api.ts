@@ -333,7 +333,7 @@ function path(execution: string): string {
   return `executions/${encodeURIComponent(execution)}`;
 }
 
-/** What a response that is no success says to people. */
+/** What a response that is not a success says to people. */
 export function refusal(status: number, said: unknown): Refused {
   const body = (said ?? {}) as { error?: unknown; message?: unknown; errors?: unknown };
   if (status === 404 && typeof body.error !== 'string') {

@@ -221,7 +221,7 @@ export function boundOf(execution: IExecution): string {
   );
 }
 
-/** What did not come back, each once; what a cell needs comes first. */
+/** What could not be restored, each once; what a cell needs comes first. */
 export function lossesOf(execution: IExecution): string[] {
   // Where it failed for them, the error names them.
   const losses = execution.losses.filter(loss => !execution.error?.message.includes(loss.text));

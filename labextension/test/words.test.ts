@@ -144,11 +144,11 @@ describe('sentences', () => {
     expect(boundOf({ ...execution, kernel_bound: [] })).toBe('');
   });
 
-  it('name what did not come back, first what a cell needs', () => {
+  it('name what could not be restored, first what a cell needs', () => {
     const losses = [
-      { needed_by: [], text: 'figure did not come back: gone. No later cell needs it.' },
-      { needed_by: [3], text: 'budget did not come back: gone. Cell 4 needs it.' },
-      { needed_by: [3], text: 'budget did not come back: gone. Cell 4 needs it.' }
+      { needed_by: [], text: 'figure could not be restored: gone. No later cell needs it.' },
+      { needed_by: [3], text: 'budget could not be restored: gone. Cell 4 needs it.' },
+      { needed_by: [3], text: 'budget could not be restored: gone. Cell 4 needs it.' }
     ];
 
     expect(lossesOf({ losses } as unknown as IExecution)).toEqual([losses[1]?.text, losses[0]?.text]);

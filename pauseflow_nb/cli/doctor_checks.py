@@ -46,11 +46,11 @@ def check_environment(environment: Mapping[str, str]) -> Iterator[Finding]:
     for name in sorted(environment):
         is_ours = name.startswith("PAUSEFLOW_") and not name.startswith("PAUSEFLOW_SECRET_")
         if is_ours and name not in known:
-            yield Finding("environment", "wrong", f"{name} is no setting{_did_you_mean(name, known)}")
+            yield Finding("environment", "wrong", f"{name} is not a setting{_did_you_mean(name, known)}")
 
 
 def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
-    """Look for files of settings that cannot be read, and for words in them that are no settings."""
+    """Look for files of settings that cannot be read, and for words in them that are not settings."""
     for file in dict.fromkeys(folder.absolute() / FILE_NAME for folder in folders):
         try:
             found = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
         known = Settings.model_fields
         for name in found:
             if name not in known:
-                yield Finding("settings", "wrong", f"{file}: {name} is no setting{_did_you_mean(name, known)}")
+                yield Finding("settings", "wrong", f"{file}: {name} is not a setting{_did_you_mean(name, known)}")
 
 
 def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -> Iterator[Finding]:
@@ -145,7 +145,7 @@ def _links(settings: Settings, server: str | None) -> Finding:
 
 def _look_at(url: str) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
-        raise OSError("this is no address of the web")
+        raise OSError("this is not a web address")
     try:
         with urlopen(url, timeout=_PATIENCE_SECONDS / 2) as answer:  # noqa: S310 (checked above)
             answer.read(1)

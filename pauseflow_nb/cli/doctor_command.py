@@ -48,7 +48,7 @@ def doctor(*, notebook: str | None, as_json: bool, **flags: Any) -> None:
 
 
 def _is_same(problem: InvalidSetting, finding: Finding) -> bool:
-    return f"{problem.name} is no setting" in finding.text or problem.problem in finding.text
+    return f"{problem.name} is not a setting" in finding.text or problem.problem in finding.text
 
 
 def _show(settings: Settings | None, found: list[Finding], *, as_json: bool) -> None:

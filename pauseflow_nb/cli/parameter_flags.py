@@ -8,6 +8,9 @@ from typing import Any
 from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.runner.parameters import check_parameters
 
+#: Of a file or a flag, when all is written out.
+_MOST_VALUES = 1_000_000
+
 
 def resolve_parameters(
     *,
@@ -27,7 +30,7 @@ def resolve_parameters(
         base64_yaml: `-b BASE64`: a mapping in YAML, encoded.
 
     Raises:
-        InvalidParameter: If a flag cannot be parsed, or a name is no identifier.
+        InvalidParameter: If a flag cannot be parsed, or a name is not an identifier.
     """
     merged: dict[str, Any] = {}
     for text in base64_yaml:
@@ -84,6 +87,22 @@ def _parse_mapping(flag: str, text: str) -> dict[str, Any]:
         raise InvalidParameter(flag, f"holds a value that cannot be read: {problem}") from None
     if found is None:
         return {}
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+    if not isinstance(found, dict):
         raise InvalidParameter(flag, f"must be a mapping of names to values, not {type(found).__name__}")
+    for name in found:
+        if not isinstance(name, str):
+            raise InvalidParameter(flag, f"has the name {name!r}, which must be text, such as `alpha`")
+    if _count_values(found, {}) > _MOST_VALUES:
+        raise InvalidParameter(flag, f"has more than {_MOST_VALUES} values, each counted as often as it is repeated")
     return found
+
+
+def _count_values(value: Any, counted: dict[int, int]) -> int:
+    """Count what a value is when it is written out: YAML may repeat a part of itself, and parts of that, and so on."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in counted:
+        counted[id(value)] = 1  # for one that holds itself, which is refused elsewhere
+        inner = value.values() if isinstance(value, dict) else value
+        counted[id(value)] = 1 + sum(_count_values(each, counted) for each in inner)
+    return counted[id(value)]

@@ -86,7 +86,7 @@ def _parse_strictly(text: str) -> Any:
     """Read JSON that every program reads alike: another reading could show what was not compared."""
 
     def refuse(number: str) -> float:
-        raise ValueError(f"{number} is no number of JSON")
+        raise ValueError(f"{number} is not a number of JSON")
 
     def read_float(number: str) -> float:
         return found if math.isfinite(found := float(number)) else refuse(number)

@@ -1,1 +1,1 @@
-"""Offer what other programs and their users expect: papermill, Prefect, jupyter-scheduler."""
+"""Integrate with other programs: papermill, Prefect and jupyter-scheduler."""

@@ -64,13 +64,13 @@ class PauseflowEngine:
         """Run a notebook that papermill has read and injected parameters into.
 
         Args:
-            nb: The notebook; it is left as it is.
+            nb: The notebook, which is not modified.
             kernel_name: Its kernel.
-            output_path: Where it is written as it goes.
-            progress_bar: Whether there is one.
-            log_output: Print what cells print.
+            output_path: Path of the executed notebook, which is written while it runs.
+            progress_bar: Whether to show one.
+            log_output: Whether to print what cells print.
             autosave_cell_every: 0: do not write while a cell runs.
-            input_path: Where it was read.
+            input_path: Path that it was read from.
             start_timeout: Seconds that the kernel may take to start.
             execution_timeout: Seconds that a cell may take.
             stdout_file: File that also gets the standard output of the cells.
@@ -83,7 +83,7 @@ class PauseflowEngine:
 
         Raises:
             nbclient.exceptions.DeadKernelError: If its kernel died too often.
-            papermill.exceptions.PapermillExecutionError: If it failed without an error that a cell shows.
+            papermill.exceptions.PapermillExecutionError: If it failed, and no cell shows an error.
             Unfinished: If it was cancelled or left.
         """
         from pauseflow_nb.launching import RunOptions, start_kernel_early
@@ -141,7 +141,7 @@ def _run(queue: "Queue", plan: "Plan", progress: "Progress", supply: "Supply") -
     from pauseflow_nb.cli.options import LEFT
 
     def on_event(event: "Event") -> None:
-        # Papermill itself reports how the notebook ended.
+        # Papermill itself reports the result.
         if event.kind != "ended":
             progress.on_event(event)
 

@@ -38,7 +38,7 @@ class RunInput(BaseModel):
         for name, value in initial_data.items():
             if name not in cls.model_fields:
                 known = ", ".join(cls.model_fields) or "none"
-                raise InvalidValue(name, value, f"is for no field of {cls.__name__}: it has {known}")
+                raise InvalidValue(name, value, f"names no field of {cls.__name__}, which has {known}")
             # A copy keeps the other properties of the field, such as its limits and its description.
             field = copy(cls.model_fields[name])
             field.default, field.default_factory = value, None

@@ -1,7 +1,7 @@
-"""Digest the cells of a notebook, so that a record can name each that was changed since.
+"""Digest the cells of a notebook, so that a record can name each cell that was changed afterwards.
 
-A digest is SHA-256 over canonical JSON (RFC 8785), in hexadecimal. It is made of what stands in the file, not of how the
-file is laid out: nbformat writes a text as one string or as a list of lines, and both have one digest.
+A digest is SHA-256 over canonical JSON (RFC 8785), in hexadecimal. It depends on the contents of the file, not on its
+layout: nbformat writes a text as one string or as a list of lines, and both have one digest.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _OURS = "pauseflow"
 #: Papermill's tag of the two cells that it adds to the output of a notebook that failed.
 ERROR_MARKER = "papermill-error-cell-tag"
 _RED = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
-#: Their text: the first cell has the number of the cell that failed in place of `%s`.
+#: Text of the first cell; `%s` is the number of the cell that failed.
 AT_THE_TOP = f"<span {_RED}>An Exception was encountered at '<a href=\"#papermill-error-cell\">In [%s]</a>'.</span>"
 AT_THE_CELL = f'<span id="papermill-error-cell" {_RED}>Execution using papermill encountered an exception here and stopped:</span>'
 _MARKERS = re.compile(f"{re.escape(AT_THE_TOP).replace('%s', '(None|[0-9]+)')}|{re.escape(AT_THE_CELL)}")
@@ -30,23 +30,23 @@ _MARKERS = re.compile(f"{re.escape(AT_THE_TOP).replace('%s', '(None|[0-9]+)')}|{
 
 @dataclass(frozen=True)
 class CellDigest:
-    """What a record knows of one cell."""
+    """The digests of one cell."""
 
     #: The cell's id in the notebook.
     id: str
     #: `"code"`, `"markdown"` or `"raw"`.
     kind: str
     source: str
-    #: One for each output, in order.
+    #: Digest of each output, in order.
     outputs: tuple[str, ...]
 
     @cached_property
     def whole(self) -> str:
-        """The digest of the cell."""
+        """Return the digest of the whole cell."""
         return digest_json([self.id, self.kind, self.source, list(self.outputs)])
 
     def to_json(self) -> list[JSON]:
-        """Write it as a record holds it."""
+        """Return it as JSON, as in a record."""
         return [self.id, self.kind, self.source, list(self.outputs)]
 
     @classmethod
@@ -60,10 +60,10 @@ class CellDigest:
 class CellList:
     """The cells that a record is about, in order, as canonical JSON.
 
-    It is written once, at the pause: to write a thousand cells takes longer than to settle an answer.
+    It is written once, at the pause: writing a thousand cells takes longer than settling an answer.
     """
 
-    #: The digest of all cells together: of their content and their order.
+    #: Digest of all cells: of their contents and their order.
     digest: str
     #: `CellDigest.to_json` of each.
     cells: bytes
@@ -72,7 +72,7 @@ class CellList:
 
     @classmethod
     def of(cls, cells: Iterable[CellDigest]) -> "CellList":
-        """Write cells."""
+        """Make a list from the digests of the cells."""
         known = list(cells)
         digest = digest_json([cell.whole for cell in known])
         named = ((f"cell {index}: {cell.id}", cell.whole) for index, cell in enumerate(known, 1))
@@ -80,7 +80,7 @@ class CellList:
         return cls(digest, _write_texts([cell.to_json() for cell in known]), _write_texts(subjects))
 
     def read(self) -> list[CellDigest]:
-        """Read the cells."""
+        """Return the digests of the cells."""
         return [CellDigest.from_json(each) for each in json.loads(self.cells)]
 
 
@@ -88,13 +88,13 @@ def digest_json(value: Any) -> str:
     """Digest a JSON value.
 
     Raises:
-        rfc8785.CanonicalizationError: If it has numbers that no two programs read alike.
+        rfc8785.CanonicalizationError: If it has numbers that different programs read differently.
     """
     return hashlib.sha256(to_canonical(value, mark="'")).hexdigest()
 
 
 def digest_cell(cell: Mapping[str, Any], *, with_cards: bool = False) -> CellDigest:
-    """Digest one cell as it stands in the file.
+    """Digest one cell as it is in the file.
 
     Args:
         cell: The cell as JSON, of nbformat 4.5.
@@ -103,7 +103,7 @@ def digest_cell(cell: Mapping[str, Any], *, with_cards: bool = False) -> CellDig
     """
     source: Any = _joined(cell.get("source", ""))
     if cell.get("attachments"):
-        # Pictures of a Markdown cell are part of what it shows.
+        # The pictures of a Markdown cell are part of its content.
         source = [source, {name: _bundle(each) for name, each in cell["attachments"].items()}]
     outputs = [_output(each) for each in cell.get("outputs", []) if with_cards or not is_card(each)]
     return CellDigest(
@@ -121,7 +121,7 @@ def is_card(output: Mapping[str, Any]) -> bool:
 
 
 def is_marker(cell: Mapping[str, Any]) -> bool:
-    """Whether it is one of the two cells that papermill's engines add on top of an error, and says nothing else."""
+    """Whether it is one of the two cells that papermill's engines add above an error, without other text."""
     tags = cell.get("metadata", {}).get("tags")
     is_tagged = isinstance(tags, list) and ERROR_MARKER in tags and not cell.get("attachments")
     is_named = cell.get("id") in ("error-top", "error-cell") and cell.get("cell_type") == "markdown"
@@ -138,7 +138,7 @@ def _output(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bundle(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Join the texts of a MIME bundle; a list that is JSON itself stays one."""
+    """Join the texts of a MIME bundle; a list that is itself JSON stays a list."""
     is_json = re.compile(r"application/(.*\+)?json").fullmatch
     return {mime: value if is_json(mime) else _joined(value) for mime, value in data.items()}
 
@@ -149,15 +149,15 @@ def _joined(value: Any) -> Any:
 
 
 def to_canonical(value: Any, *, mark: str = "") -> bytes:
-    """Write a JSON value as RFC 8785 has it, so that equal values are equal bytes; see `exact`."""
+    """Write a JSON value as canonical JSON (RFC 8785), so that equal values give equal bytes; see `exact`."""
     if _is_simple(value):
-        # The same bytes, ten times sooner: only numbers and the order of rare keys need the library.
+        # The same bytes, ten times faster: only numbers and the order of unusual keys need the library.
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     return rfc8785.dumps(exact(value, mark))
 
 
 def _write_texts(value: Sequence[Any]) -> bytes:
-    """Write lists of texts, and objects with sorted names, as RFC 8785 has them; without a look at each."""
+    """Write lists of texts, and objects with sorted names, as canonical JSON, without checking each value."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.encode() if text.isascii() else to_canonical(value)
 
@@ -183,14 +183,14 @@ def _is_simple(value: Any) -> bool:
 
 
 def exact(value: Any, mark: str = "") -> Any:
-    """Write what programs read in different ways so that all read it alike.
+    """Replace numbers and texts that programs read differently by ones that all read alike.
 
-    Integers from 2**53 on, which JavaScript rounds, become `{"integer": "9007199254740993"}`; numbers that are none become
+    Integers from 2**53 on, which JavaScript rounds, become `{"integer": "9007199254740993"}`; NaN and infinity become
     null, and halves of surrogate pairs a question mark, as in the written notebook.
 
     Args:
         value: The JSON value.
-        mark: What the name of an object with only the name `integer` gets at its end, so that it differs from an integer.
+        mark: Appended to the name `integer` of an object that has no other name, so that it differs from an integer.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
@@ -205,5 +205,5 @@ def exact(value: Any, mark: str = "") -> Any:
 
 
 def _is_like_integer(value: Mapping[str, Any]) -> bool:
-    """Whether an object could be taken for a large integer, or for another such object."""
+    """Whether an object looks like a large integer, or like another such object."""
     return len(value) == 1 and next(iter(value)).rstrip("'") == "integer"

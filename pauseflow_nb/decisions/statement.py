@@ -24,26 +24,26 @@ _PAYLOAD = "application/vnd.in-toto+json"
 DECIDED = "https://pauseflow-nb.org/decision/v1"
 #: Predicate of a statement about the end of an execution.
 ENDED = "https://pauseflow-nb.org/end/v1"
-#: Predicate of a statement about a notebook that waits again. It is no record: the next one takes its place.
+#: Predicate of a statement about a notebook that waits again. It is not a record: the next one replaces it.
 WAITING = "https://pauseflow-nb.org/waiting/v1"
-#: Keys of the notebook's metadata, under `pauseflow`: of the records' envelopes, oldest first, and of that of `WAITING`.
+#: Keys in the notebook's metadata, under `pauseflow`: the records' envelopes, oldest first; the one of `WAITING`.
 DECISIONS, WAITS = "decisions", "waiting"
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What one record says."""
+    """The contents of one record."""
 
     #: `DECIDED`, `ENDED` or `WAITING`.
     kind: str
     execution: str
-    #: From 1, without a gap, within the execution.
+    #: Number of the record within the execution, from 1, without gaps.
     number: int
-    #: `payload_digest` of the record before it; None for the first one.
+    #: `payload_digest` of the previous record; None for the first one.
     previous: str | None
     #: The cells that it is about, in order.
     cells: CellList
-    #: The rest: the question, the answer, who decided and when.
+    #: The other facts: the question, the answer, who decided and when.
     facts: Mapping[str, JSON]
 
     def to_json(self) -> dict[str, JSON]:
@@ -52,11 +52,11 @@ class Statement:
         return found
 
     def to_canonical(self) -> bytes:
-        """Write it as RFC 8785 has it: what is signed."""
+        """Write it as canonical JSON (RFC 8785), which is what is signed."""
         return _join(self.write_around_cells(), self.cells)
 
     def write_around_cells(self) -> list[bytes]:
-        """Write what stands before, between and after the two lists of cells."""
+        """Write the texts before, between and after the two lists of cells."""
         members = {"execution": self.execution, "number": self.number, "previous": self.previous, **self.facts}
         # The names of members are ASCII, which RFC 8785 sorts as Python does.
         before = to_canonical({name: each for name, each in members.items() if name < "cells"})
@@ -85,14 +85,14 @@ class Statement:
 
     @classmethod
     def from_brief(cls, brief: Any) -> "Statement":
-        """Read `Signed.brief`: the statement without its cells. The signature is not checked.
+        """Read `Signed.brief`, the statement without its cells; the signature is not checked.
 
         Raises:
-            InvalidRecord: If it is none.
+            InvalidRecord: If it is not a signed statement.
         """
         try:
             payload = brief["payload"]
-            # That of an earlier version is whole.
+            # Earlier versions stored it with its cells.
             text = "[]".join(payload) if isinstance(payload, list) else base64.b64decode(payload)
             return cls._parse(json.loads(text))
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
@@ -111,17 +111,17 @@ class Statement:
         )
 
     def summarise(self) -> dict[str, JSON]:
-        """Say what it holds, without the digests of the cells: its number, its kind, and its facts."""
+        """Return its number, kind and facts, without the digests of the cells."""
         return {"number": self.number, "kind": "decision" if self.kind == DECIDED else "end", **self.facts}
 
 
 @dataclass(frozen=True)
 class Signed:
-    """A signed statement as the store holds it: apart from its cells, which others may be about, too."""
+    """A signed statement as it is stored: without its cells, which other statements may share."""
 
-    #: The DSSE envelope, whose payload is the list of the texts around the lists of cells: see `expand`.
+    #: The DSSE envelope, whose payload is a list of the texts around the lists of cells; see `expand`.
     brief: dict[str, Any]
-    #: What the record after it names as the one before.
+    #: The digest by which the next record refers to it.
     digest: str
 
 
@@ -137,7 +137,7 @@ def expand(brief: Any, cells: CellList) -> Any:
     """Put the cells into the envelope of a signed statement.
 
     Returns:
-        The DSSE envelope, as JSON; what is damaged as it is, so that whoever opens it learns of that.
+        The DSSE envelope, as JSON. A damaged one is returned unchanged: `open_envelope` reports it.
     """
     try:
         payload = _join([text.encode() for text in brief["payload"]], cells)
@@ -161,7 +161,7 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
     Raises:
         InvalidRecord: If it is not an envelope, or none of the keys has signed it.
     """
-    from cryptography.exceptions import InvalidSignature  # lazily: a kernel never checks one
+    from cryptography.exceptions import InvalidSignature  # lazily: kernels do not check envelopes
 
     try:
         payload = base64.b64decode(envelope["payload"], validate=True)
@@ -200,7 +200,7 @@ def _envelope(payload: JSON, signature: bytes, key: "Ed25519PublicKey") -> dict[
 
 
 def payload_digest(envelope: Mapping[str, Any]) -> str:
-    """Digest the payload of an envelope: what the record after it names as the one before."""
+    """Digest the payload of an envelope; the next record refers to it by this digest."""
     try:
         return hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
     except (KeyError, TypeError, binascii.Error):
@@ -208,7 +208,7 @@ def payload_digest(envelope: Mapping[str, Any]) -> str:
 
 
 def summarise(signed: Signed) -> dict[str, JSON]:
-    """Say what a record of the store holds, without the digests of the cells; its signature is not checked."""
+    """Return the contents of a stored record without the digests of the cells; its signature is not checked."""
     try:
         statement, key = Statement.from_brief(signed.brief), signed.brief["signatures"][0]["keyid"]
     except (InvalidRecord, KeyError, IndexError, TypeError) as problem:
@@ -217,11 +217,11 @@ def summarise(signed: Signed) -> dict[str, JSON]:
 
 
 def key_id(key: "Ed25519PublicKey") -> str:
-    """Name a key: SHA-256 of its 32 bytes, in hexadecimal, as `pauseflow keys list` shows it."""
+    """Return the id of a key, as `pauseflow keys list` shows it: SHA-256 of its 32 bytes, in hexadecimal."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
 def _signed_bytes(payload: bytes) -> bytes:
-    """Give the bytes that DSSE signs (its pre-authentication encoding)."""
+    """Return the bytes that DSSE signs (its pre-authentication encoding)."""
     kind = _PAYLOAD.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)

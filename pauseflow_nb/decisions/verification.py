@@ -1,4 +1,4 @@
-"""Compare an executed notebook with its decision records, and name what was changed since."""
+"""Compare an executed notebook with its decision records, and name what was changed afterwards."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from pauseflow_nb.json_values import is_whole_text
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-#: Facts of a question and of a decision, which card and record both have, by the words that people read.
+#: Fact of a question that is both on its card and in its record → its name in messages; likewise for a decision.
 _QUESTION = {
     "kind": "what it waits for",
     "title": "the title",
@@ -39,11 +39,11 @@ _QUESTION = {
     "deadline": "the deadline",
     "until": "the sentence about the deadline",
     "notebooks": "the list of notebooks",
-    "labels": "a word on the buttons",
-    "allow": "the list of what an answer may do",
+    "labels": "a label of a button",
+    "allow": "the list of allowed actions",
     "drift": "what had changed",
 }
-#: Those that are signed of a question without a card.
+#: Facts that are also signed if the question has no card.
 _ALWAYS_SIGNED = frozenset({"kind", "title", "message", "data", "schema"})
 _DECISION = {
     "action": "the decision",
@@ -60,18 +60,18 @@ _DECISION = {
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of a comparison."""
+    """The result of a comparison."""
 
-    #: What is wrong, one sentence each; empty if nothing is.
+    #: Differences and errors, one sentence each.
     problems: list[str] = field(default_factory=list)
-    #: What the records say, oldest first: those whose signature is valid.
+    #: The records with a valid signature, oldest first.
     statements: list[Statement] = field(default_factory=list)
-    #: What nobody claims, one sentence each.
+    #: Limits of the comparison, one sentence each.
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_valid(self) -> bool:
-        """Whether there are records, and nothing was changed since."""
+        """Whether there are records, and nothing was changed afterwards."""
         return not self.problems and bool(self.statements)
 
 
@@ -86,7 +86,7 @@ def verify(
     Args:
         notebook: The executed notebook, as JSON of nbformat 4.5.
         keys: Public keys of the store that ran it.
-        recorded: The envelopes that the store has of this execution; None: it is not asked.
+        recorded: The envelopes in the store for this execution; None: do not compare with the store.
     """
     malformed = list(_malformed(notebook))
     if malformed:
@@ -101,9 +101,11 @@ def verify(
         try:
             statements.append(open_envelope(envelope, keys))
             if statements[-1].kind == WAITING:
-                problems.append(f"record {number} is none: it was signed when the notebook began to wait")
+                problems.append(
+                    f"record {number} is not a decision record: it was signed when the notebook began to wait"
+                )
         except InvalidRecord as problem:
-            problems.append(f"record {number} proves nothing: {problem}")
+            problems.append(f"record {number} is not valid: {problem}")
     waiting = list(_open_waiting(found.get(WAITS), keys, problems))
     problems += _chain(envelopes, [*statements, *waiting], str(found.get("execution")))
     cells = [cell for cell in notebook.get("cells", []) if not is_marker(cell)]
@@ -128,22 +130,22 @@ def verify(
 
 
 def _open_waiting(envelope: Any, keys: Sequence["Ed25519PublicKey"], problems: list[str]) -> Iterator[Statement]:
-    """Open what was signed of a notebook that waits again, if it is there."""
+    """Open the statement about a notebook that waits again, if there is one."""
     if envelope is None:
         return
     try:
         statement = open_envelope(envelope, keys)
     except InvalidRecord as problem:
-        problems.append(f"what was signed when it began to wait proves nothing: {problem}")
+        problems.append(f"the statement signed when it began to wait is not valid: {problem}")
         return
     if statement.kind == WAITING:
         yield statement
     else:
-        problems.append("a record stands in the place of what was signed when it began to wait")
+        problems.append("a record is in the place of the statement signed when it began to wait")
 
 
 def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
-    """Find what is no part of a notebook that pauseflow wrote, and cannot be compared."""
+    """Find parts that pauseflow never writes into a notebook, and that cannot be compared."""
     if not isinstance(notebook.get("metadata", {}), Mapping):
         yield "the metadata of the notebook cannot be read"
     for index, cell in enumerate(notebook.get("cells", []), 1):
@@ -152,8 +154,8 @@ def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
         elif not all(map(_is_whole_card, filter(is_card, cell.get("outputs", [])))):
             yield f"cell {index}: a card in its outputs cannot be read"
         elif not is_whole_text(json.dumps(cell, ensure_ascii=False)):
-            # A digest has a question mark for it, as the written notebook does.
-            yield f"cell {index} has half of a surrogate pair, which was put in later"
+            # In a digest, as in the written notebook, it is a question mark.
+            yield f"cell {index} has half of a surrogate pair, which was added later"
 
 
 def _is_cell(cell: Any) -> bool:
@@ -179,9 +181,9 @@ def _is_suspension(facts: Any) -> bool:
 
 
 def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution: Any) -> Iterator[str]:
-    """Find records that were cut out, put in, or moved."""
+    """Find records that were removed, added or moved."""
     digests = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
-    # A fork continues with the records of what it was forked from, and says so.
+    # A fork continues the records of its original, and says so.
     own = {execution} | {statement.facts.get("continues") for statement in statements}
     for statement in statements:
         if statement.execution not in own:
@@ -191,7 +193,7 @@ def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution:
     if numbers != expected:
         missing = sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
         if missing:
-            yield "cut out: " + ", ".join(f"record {number}" for number in missing)
+            yield "removed: " + ", ".join(f"record {number}" for number in missing)
         if sorted(numbers) != numbers or len(set(numbers)) < len(numbers):
             yield f"the records are out of order: {', '.join(map(str, numbers))}"
     for statement in statements:
@@ -200,14 +202,14 @@ def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution:
 
 
 def _end(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:
-    """Find out whether the record of the end was cut out: the notebook itself notes when it ended."""
+    """Find out whether the record of the end was removed: the notebook's metadata note that it has ended."""
     noted = notebook.get("metadata", {}).get("papermill")
     if statements and statements[-1].kind != ENDED and isinstance(noted, Mapping) and noted.get("end_time"):
-        yield "cut out: the record of the end, though the notebook says that it has ended"
+        yield "removed: the record of the end, although the notebook says that it has ended"
 
 
 def _widgets(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:
-    """Compare what the widgets show with the record of the end; those of earlier versions say nothing of it."""
+    """Compare the state of the widgets with the record of the end; records of earlier versions do not cover it."""
     if statements and "widgets" in statements[-1].facts:
         widgets = notebook.get("metadata", {}).get("widgets")
         if (digest_json(widgets) if widgets else None) != statements[-1].facts["widgets"]:
@@ -215,20 +217,20 @@ def _widgets(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> It
 
 
 def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Find records that the store has and the notebook has not, and the other way round."""
+    """Find records that only the store or only the notebook has."""
     here = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
     there = [payload_digest(envelope) for envelope in recorded]
     for number, digest in enumerate(there, 1):
         if digest not in here:
             after = all(each not in here for each in there[number - 1 :])
-            why = "it was cut out, or made after this notebook was written" if after else "it was cut out"
-            yield f"record {number} is in the store, and not in the notebook: {why}"
+            why = "it was removed, or made after this notebook was written" if after else "it was removed"
+            yield f"record {number} is in the store but not in the notebook: {why}"
     for _ in here - set(there):
         yield "the notebook has a record that the store does not have"
 
 
 def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterator[str]:
-    """Find cells that differ from the newest record about each."""
+    """Find cells that differ from the newest record."""
     if not statements:
         return
     then = statements[-1].cells.read()
@@ -277,20 +279,20 @@ def _outputs(count: int) -> str:
 
 
 def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Compare what the cells show of each question and decision with what was signed."""
+    """Compare the cards of questions and decisions with the signed facts."""
     shown: dict[tuple[str, int, int, int], list[Mapping[str, Any]]] = {}
     for facts in _suspensions(cells):
         shown.setdefault(_identity(facts), []).append(facts)
     newest = {
         _identity(statement.facts["suspension"]): statement for statement in statements if statement.kind == DECIDED
     }
-    # The execution has gone back to before the others.
+    # The execution went back to a point before the withdrawn ones.
     signed = {identity: each for identity, each in newest.items() if not each.facts.get("withdrawn")}
     for identity, statement in signed.items():
         where = f"step {identity[0] or 'none'}"
         if identity not in shown and _has_card(statement):
             yield f"{where}: the question and its decision (record {statement.number}) were removed from the cells"
-        # A card that was copied is compared, too.
+        # There may be copies of a card: each is compared.
         for facts in shown.get(identity, []):
             names = _QUESTION if _has_card(statement) else {name: _QUESTION[name] for name in _ALWAYS_SIGNED}
             yield from _facts(where, facts.get("question"), statement.facts.get("question"), names)
@@ -301,19 +303,19 @@ def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any
 
 
 def _has_card(statement: Statement) -> bool:
-    """Whether a card of a question was signed: where no cell had run that could show one, nothing but the question was."""
+    """Whether a question was signed with its card: there is none if no cell had run that could show it."""
     question = statement.facts.get("question")
     return isinstance(question, Mapping) and question.keys() > _ALWAYS_SIGNED
 
 
 def _checks(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Find what the cells say that fresh cells found, and no record has."""
+    """Find checks of fresh cells that a cell shows and no record has."""
     signed = [to_canonical(check) for statement in statements for check in _listed(statement.facts)]
     for index, cell in enumerate(cells, 1):
         for output in filter(is_card, cell.get("outputs", [])):
             for check in _listed(output["metadata"]["pauseflow"]):
                 if to_canonical(check) not in signed:
-                    yield f"cell {index} ({cell.get('id')}): what was found when it ran again was changed"
+                    yield f"cell {index} ({cell.get('id')}): the result of running it again was changed"
 
 
 def _listed(facts: Mapping[str, Any]) -> list[Any]:
@@ -343,11 +345,11 @@ def _suspensions(cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
 
 def _identity(facts: Any) -> tuple[str, int, int, int]:
     step, run, *place = (facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))
-    # One from outside is of no step, which could run again; an earlier version counted runs of it on its card.
+    # A suspension from outside has no step, and so no runs; earlier versions counted runs on its card.
     return (step, run if step else 0, *place)
 
 
 def _is_decision(facts: Mapping[str, Any]) -> bool:
-    """Whether a card shows a decision: that a delay is over is none."""
+    """Whether a card shows a decision; the end of a delay is not one."""
     ended = (facts["decision"].get("by"), (facts.get("question") or {}).get("kind"))
     return ended not in (("notebooks", "notebook"), ("clock", "rerun"), ("clock", "delay"))

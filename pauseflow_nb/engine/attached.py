@@ -1,7 +1,7 @@
-"""Run one execution in this process until it ends: for `pauseflow run`, `run_notebook`, `papermill --engine pauseflow`.
+"""Run one execution in this process, for `pauseflow run`, `run_notebook` and `papermill --engine pauseflow`.
 
-While it lives, its segments are no jobs: it claims them itself, so that the bare command needs no
-DBOS. What it leaves behind, by Ctrl-C or by dying, any worker continues with.
+The process claims the segments itself instead of queueing jobs, so that the command does not need DBOS. If it is
+interrupted or dies, any worker continues the execution.
 """
 
 import functools
@@ -48,14 +48,14 @@ def run_attached(
 
     Args:
         queue: The store.
-        execution: Its id. One that is attached to nobody alive is taken over.
-        until_pause: Return as well when it waits for an answer or the clock.
-        control: How others stop it; after a stop or an interrupt the rest is left to the workers.
+        execution: Its id. If no live process is attached to it, this process takes it over.
+        until_pause: Also return when it waits for an answer or the clock.
+        control: How others stop it; after a stop or an interrupt, workers run the rest.
         on_event: Called with what happens, in this thread.
         supply: Where kernels come from; None: new processes.
 
     Returns:
-        The execution as `Queue.view` shows it. One that has not ended is attached to nobody then.
+        The execution as `Queue.view` shows it. If it has not ended, no process is attached to it.
 
     Raises:
         UnknownExecution: If there is none.
@@ -69,7 +69,7 @@ def run_attached(
                 below = [row.id for row in unended_below(connection, execution)]
             for id_ in below:
                 attach(queue, id_, name)
-            # Who returns at a pause ends with its kernels.
+            # A process that returns at a pause ends, and its kernels with it.
             keeper = None if until_pause else Keeper(queue.settings.kept_kernels)
             if others := QueuePlan.parse(_row(queue, execution).queues).list_others():
                 on_event(Event("said", execution, {"text": _say_all_here(others)}))
@@ -104,7 +104,7 @@ class _Attached:
         self._reported: object = None
         self._reached_at = time.monotonic()
         self._outage = Outage(log, "waiting for the store")
-        #: Nested executions whose segments run now, each in a thread of its own.
+        #: Nested executions whose segments run now, each in its own thread.
         self._nested: dict[str, tuple[threading.Thread, Control]] = {}
 
     def run(self, *, until_pause: bool) -> None:
@@ -114,11 +114,11 @@ class _Attached:
             self._end_nested()
 
     def leave(self) -> None:
-        """Leave to the workers what has not ended."""
+        """Leave the executions that have not ended to the workers."""
         try:
             self._segments.leave()
         except StoreUnavailable as problem:
-            # A worker finds out by itself that we are gone.
+            # Workers notice that this process has ended.
             log.warning("could not leave %s to the workers: %s", self._execution, problem)
 
     def _run(self, *, until_pause: bool) -> None:
@@ -143,7 +143,7 @@ class _Attached:
             time.sleep(_POLL_SECONDS)
 
     def _look(self) -> tuple[Row, Row, list[tuple[str, int, str, int, str | None]]] | None:
-        """Sweep, start what nested executions have queued, and read; None while the store cannot be used."""
+        """Sweep, start queued segments of nested executions, and read the view; None while the store cannot be used."""
         try:
             self._segments.look_after_kernels()
             for execution in (self._execution, *self._run_nested()):
@@ -152,7 +152,7 @@ class _Attached:
                 row = executions.find(connection, self._execution)
                 segment = None if row is None else segments.find(connection, self._execution, row.segment)
                 waits = [
-                    # One that is asked again shows something else: what was refused, or what has changed.
+                    # A question that is asked again shows something new: the errors of the answer, or what has changed.
                     (r.execution, r.segment, r.step, r.ordinal, (r.shown or {}).get("digest"))
                     for r in (one.row for one in open_below(connection, self._execution))
                 ]
@@ -168,7 +168,7 @@ class _Attached:
         return row, segment, waits
 
     def _run_nested(self) -> list[str]:
-        """Run what nested executions of ours have queued; returns all of them that have not ended."""
+        """Run the queued segments of our nested executions; return those executions that have not ended."""
         with reading(self._queue.engine) as connection:
             below = [row for row in unended_below(connection, self._execution) if row.attached_to == self._name]
         for id_, (thread, _) in list(self._nested.items()):
@@ -190,7 +190,7 @@ class _Attached:
             log.warning("nested execution %s: %s", execution, problem, extra={"execution": execution})
 
     def _end_nested(self) -> None:
-        """Stop what still runs below us as we were stopped; the rest is left to the workers."""
+        """Stop nested executions as this run was stopped; the rest is left to the workers."""
         while running := [pair for pair in self._nested.values() if pair[0].is_alive()]:
             for thread, control in running:
                 if self._control.request in {"interrupt", "kill"}:
@@ -209,7 +209,7 @@ def _say_all_here(others: list[str]) -> str:
 
 
 def _name_for(queue: Queue, execution: str) -> str:
-    """Take the name under which this process started it, if it did."""
+    """Return the name under which this process has started the execution, if it has."""
     attached = _attached_to(queue, execution)
     return attached if attached is not None and is_own(attached) else process_name()
 

@@ -1,4 +1,4 @@
-"""Write into the store how an attempt ended, in one transaction with what follows from it."""
+"""Record the end of an attempt and its consequences in one transaction."""
 
 import contextlib
 import time
@@ -37,9 +37,9 @@ from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
 from pauseflow_nb.store.audit import note
 
-#: For checking all the answers that came before a step had ended.
+#: Seconds for checking all answers that arrived before the step ended.
 _EARLY_SECONDS = 10.0
-#: Kinds of ends after which the execution has ended.
+#: Kinds of ends that also end the execution.
 _FINAL = frozenset({"completed", "exited", "failed"})
 
 
@@ -51,9 +51,9 @@ class Ending:
         self._attempt, self._store, self._segment = attempt, attempt.queue, attempt.segment
         self._children: list[children.Child] = []
         self._verdicts: dict[int, Verdict] = {}
-        #: Name of the notebook as this attempt left it; None: it could not be stored.
+        #: Name of the notebook that this attempt has stored at its end; None if it could not be stored.
         self._stored: str | None = None
-        #: Whether the notebook of an execution that has ended is still to be written, or its output.
+        #: Whether the execution has ended and its notebook or output must still be written.
         self._is_unwritten = False
 
     def end(self, end: SegmentEnd, document: Document, output: PatientOutput | None = None) -> str:
@@ -61,11 +61,11 @@ class Ending:
 
         Args:
             end: How it ended.
-            document: The notebook as the kernel left it.
-            output: Where it is written for people, if anywhere.
+            document: The notebook at the end of the attempt.
+            output: The user's output, if there is one.
 
         Returns:
-            `"ended"`, `"released"` if the segment is queued again, or `"fenced"` if the attempt did not count.
+            `"ended"`, `"released"` if the segment is queued again, or `"fenced"` if the attempt no longer counts.
         """
         if end.kind in ("stopped", "interrupted"):
             return self.release(new_job=True)
@@ -73,7 +73,7 @@ class Ending:
         self._seal(end, document)
         self._stored = self._attempt.store_document(document, patiently=end.kind not in _FINAL)
         if end.kind == "suspended":
-            # Not in the transaction, which lets nobody else write to SQLite.
+            # Outside of the transaction, during which no other process can write to SQLite.
             document.digest_cells(end.next_cell + 1)
         done = end.next_cell if end.kind not in ("failed", "refused", "drifted") else None
         record = {
@@ -97,7 +97,7 @@ class Ending:
         try:
             is_signed = end.kind in {*_FINAL, "refused", "drifted"} or WAITS in document.metadata.get("pauseflow", {})
             if output is not None and is_signed:
-                # Before the end is recorded: nobody would complete it if this process died in between.
+                # Before the end is recorded: if this process died in between, no other would complete it.
                 output.save(document)
             self._is_unwritten = self._stored is None or (output is not None and output.problem is not None)
             self._change_judged(change, end)
@@ -106,14 +106,14 @@ class Ending:
                 if self._stored is not None:
                     self._store.files.remove(self._stored)
                 return "fenced"
-            # The store had recorded the end before it stopped answering, and this is the second try.
+            # The first attempt to record the end succeeded, but the store stopped answering.
         self._attempt.replace_document(self._stored)
         if end.kind in _FINAL and self._is_unwritten:
             finish_notebook(self._store, self._segment.execution, document)
         return "released" if end.kind == "handed over" else "ended"
 
     def _seal(self, end: SegmentEnd, document: Document) -> None:
-        """Sign what the notebook shows from now on; if an execution ends without its kernel, that is done when it is finished."""
+        """Sign the contents of the notebook; if the execution ends without a kernel, `finish_notebook` does that."""
         state = {"completed": "completed", "exited": "completed", "failed": "failed"}.get(end.kind)
         if end.environment:
             return
@@ -144,11 +144,11 @@ class Ending:
             record_reopening(connection, suspension, shown, document, end.checks)
 
     def crashed(self, problem: str) -> str:
-        """Record that the kernel died, or did not become ready: the segment is run again from its last checkpoint."""
+        """Record that the kernel died or did not become ready: the segment runs again from its last checkpoint."""
         return self.release(crashed=Mask().text(problem))
 
     def release(self, *, crashed: str | None = None, new_job: bool = False) -> str:
-        """Give the segment back to the queue; `crashed` says how its kernel ended, if that is why."""
+        """Return the segment to the queue; `crashed` says how its kernel died, if that is the reason."""
 
         def change(connection: sa.Connection) -> None:
             row = self._attempt.require_current(connection)
@@ -166,11 +166,11 @@ class Ending:
         except Fenced:
             if not self._attempt.is_released():
                 return "fenced"
-            # As above: the store had recorded it before it stopped answering.
+            # As above: the first attempt to record it succeeded.
         return "released"
 
     def lost(self) -> str:
-        """Record that the kernel in which it had to continue is gone."""
+        """Record that the kernel in which the execution had to continue has ended."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
@@ -184,7 +184,7 @@ class Ending:
         return "ended"
 
     def fail(self, kind: str, failure: Failure) -> str:
-        """Record that the attempt could not run: `environment`, or `crashed` once too often."""
+        """Record that the attempt could not run: `environment`, or `crashed` too often."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
@@ -236,7 +236,7 @@ class Ending:
         Settling(connection, self._store.jobs).apply_early(execution, n, suspension, self._verdicts)
 
     def _handed_over(self, connection: sa.Connection, end: SegmentEnd) -> None:
-        """Continue with the next cell in its own queue: the same segment, from the checkpoint that was taken for that."""
+        """Continue the segment in the queue of the next cell, from the checkpoint that was made for it."""
         outcome, execution = end.outcome, self._segment.execution
         assert outcome is not None
         suspensions.void_pauses(connection, execution, self._segment.n, str(self._segment.worker))
@@ -244,7 +244,7 @@ class Ending:
         segments.release(connection, self._segment, new_job=True)
         executions.set_state(connection, execution, "queued")
         if self._segment.bound is not None:
-            # Everything could be saved after all: the kernel that was kept is not needed any more.
+            # All variables could be saved, so the kept kernel is no longer needed.
             executions.attach(connection, execution, None)
         queue = executions.find_queues(connection, [(execution, self._segment.n)]).get((execution, self._segment.n))
         by = str(self._segment.worker)
@@ -276,10 +276,10 @@ class Ending:
         self._end_failed(connection, "environment" if end.environment else "drift" if end.checks else "error", failure)
 
     def _refused(self, connection: sa.Connection, end: SegmentEnd) -> None:
-        """Open the suspension again: the notebook does not take the answer."""
+        """Open the suspension again, because the notebook refused the answer."""
         suspension = suspensions.find_last(connection, self._segment.execution)
         if suspension is None or suspension.action != "resume":
-            # The clock's: it would say the same again.
+            # A default of the clock: it would be refused again.
             failure = Failure(
                 "InvalidAnswer", in_words(end.errors), step=None if suspension is None else suspension.step
             )
@@ -289,7 +289,7 @@ class Ending:
         Settling(connection, self._store.jobs).ask_again(suspension, end.errors)
 
     def _drifted(self, connection: sa.Connection, end: SegmentEnd) -> None:
-        """Open the suspension again: what was shown with it does not hold any more."""
+        """Open the suspension again, because the values that were shown have changed."""
         suspension = suspensions.find_last(connection, self._segment.execution)
         assert suspension is not None, "an answer has woken the segment"
         segments.end(connection, self._segment, "refused")
@@ -313,11 +313,11 @@ class Ending:
 
     @property
     def _record_after(self) -> float | None:
-        """Seconds that this process has to write the notebook; None if it has written all."""
+        """Return the seconds after which others may write the notebook; None if this process has written it."""
         return RECORD_AFTER if self._is_unwritten else None
 
     def _who_cancelled(self, connection: sa.Connection, step: str | None) -> str | None:
-        """Tell who cancelled at the last `flow.pause` of a step; None if nobody did."""
+        """Return who cancelled the last `flow.pause` of a step; None if nobody did."""
         suspension = suspensions.find_last(connection, self._segment.execution, self._segment.n)
         is_it = suspension is not None and (suspension.kind, suspension.step, suspension.action) == (
             "pause",
@@ -327,13 +327,13 @@ class Ending:
         return suspension.settled_by if is_it and suspension is not None else None
 
     def _close(self, connection: sa.Connection, failure: Failure | None = None) -> None:
-        """Settle what the end of a segment leaves open: runs without an outcome, callbacks without a suspension."""
+        """Close runs without an outcome and callbacks without a suspension at the end of a segment."""
         steps.fail(connection, self._segment.execution, self._segment.n, failure)
         suspensions.void_pauses(connection, self._segment.execution, self._segment.n, str(self._segment.worker))
         Settling(connection, self._store.jobs).apply_early(self._segment.execution, self._segment.n, None)
 
     def _attach(self, connection: sa.Connection, *, is_kernel_bound: bool) -> None:
-        """Give an execution that waits to the process which keeps its kernel, and back to all if it keeps none."""
+        """Attach a waiting execution to the process that keeps its kernel, or to none if no kernel is kept."""
         execution, process = self._segment.execution, str(self._segment.worker)
         if is_kernel_bound:
             executions.attach(connection, execution, process)
@@ -345,7 +345,7 @@ class Ending:
         return 0 if row is None else int(row.first_cell)
 
     def _change_judged(self, change: Callable[[sa.Connection], None], end: SegmentEnd) -> None:
-        """Make the change that ends a segment; what came early is judged outside it, and so is what came since."""
+        """Make the change that ends a segment; judge early callbacks before it, and again if more have arrived."""
         deadline = time.monotonic() + _EARLY_SECONDS
         while True:
             try:

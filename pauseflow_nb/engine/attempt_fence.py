@@ -1,4 +1,4 @@
-"""Fence the writes of one attempt at a segment: those of an earlier attempt are refused."""
+"""Fence the writes of one attempt at a segment: refuse those of earlier attempts."""
 
 import logging
 import secrets
@@ -26,33 +26,45 @@ from pauseflow_nb.store.executions import FINAL, Row
 
 log = logging.getLogger(__name__)
 
-#: How long to retry while the store cannot be written, before the attempt is given up.
+#: Seconds to retry while the store cannot be written, before the attempt is given up.
 _PATIENCE_SECONDS = 60.0
 
 T = TypeVar("T")
 
 
 class Fenced(Exception):
-    """Another attempt has taken over, or the execution has ended: nothing from this attempt counts any more."""
+    """Another attempt has taken over, or the execution has ended: this attempt no longer counts."""
+
+
+class GivenUp(Exception):
+    """The process must end and the store cannot be used: the attempt no longer waits for it."""
 
 
 class Attempt:
-    """One attempt at a segment, as its row was claimed."""
+    """One attempt at a segment, with the rows that it claimed."""
 
-    def __init__(self, queue: Queue, execution: Row, segment: Row, on_event: Events) -> None:
-        """Take the rows of the attempt, and the function that is called with its events."""
+    def __init__(
+        self,
+        queue: Queue,
+        execution: Row,
+        segment: Row,
+        on_event: Events,
+        *,
+        must_end: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Take the rows of the attempt, a function to call with its events, and one that tells if the process ends now."""
         self.queue = queue
         self.execution, self.segment = execution, segment
-        self._on_event = on_event
+        self._on_event, self._must_end = on_event, must_end
         self._document = execution.document
-        #: The notebook of the segment, from when it was read.
+        #: The notebook of the segment, once it has been read.
         self.notebook: Document | None = None
 
     def require_current(self, connection: sa.Connection) -> Row:
         """Lock the segment, then the execution.
 
         Raises:
-            Fenced: If the attempt does not count any more.
+            Fenced: If the attempt no longer counts.
         """
         segment = segments.lock(connection, self.segment.execution, self.segment.n)
         row = executions.lock(connection, self.segment.execution)
@@ -65,14 +77,15 @@ class Attempt:
     def checkpoint(
         self, connection: sa.Connection, next_cell: int, outcome: Outcome, *, needs_no_kernel: bool = False
     ) -> list[dict[str, JSON]] | None:
-        """Move on; returns what binds the execution to its kernel from there on.
+        """Record a checkpoint; return the variables that bind the execution to its kernel after it.
 
-        `needs_no_kernel`: what cells need is saved, also of an execution that was bound to its kernel before.
+        `needs_no_kernel`: all needed variables are saved, also of an execution that was kernel-bound before.
         """
         assert outcome.snapshot is not None, "what is to continue later was saved"
         signature = keys.read_signer(connection).sign_manifest(self.segment.execution, outcome.snapshot.digest)
         saved = outcome.snapshot
-        # Of a kernel that was not kept the step has said what its checkpoint lacks; after a crash it continues without.
+        # If no kernel was kept, the step has reported what its checkpoint lacks; after a crash it continues without
+        # that.
         is_kernel_bound = not needs_no_kernel and (outcome.is_kernel_bound or self.segment.bound is not None)
         kernel_variables = merge_kernel_variables(outcome.lost, self.segment.bound) if is_kernel_bound else None
         segments.checkpoint(
@@ -90,9 +103,9 @@ class Attempt:
     def note_shown(
         self, connection: sa.Connection, outcome: Outcome, cell: int, *, document: str | None = None
     ) -> dict[str, JSON] | None:
-        """Note what a question is asked about: all cells up to the one that asks it.
+        """Record what a question is about: all cells up to the one that asks it.
 
-        `document`: name of the notebook as it was stored with the question, if it was.
+        `document`: name of the notebook stored with the question, if there is one.
         """
         if self.notebook is None or outcome.suspension is None or outcome.suspension.kind == "notebook":
             return None
@@ -110,10 +123,10 @@ class Attempt:
         )
 
     def require_output(self) -> None:
-        """Check that the output is still this attempt's to write: not that of a later attempt or segment.
+        """Check that no later attempt or segment writes the output.
 
         Raises:
-            Fenced: If it is not.
+            Fenced: If one does.
         """
 
         def look() -> bool:
@@ -122,7 +135,7 @@ class Attempt:
                 segment = segments.find(connection, self.segment.execution, self.segment.n)
             if row is None or segment is None or row.segment != segment.n:
                 return False
-            # Of a cancelled one this attempt shows how far it came, until others have written its end.
+            # If it was cancelled, this attempt shows its progress until another process has written the end.
             is_closed = segment.how == "cancelled" and row.record_due is None
             return segment.attempt == self.segment.attempt and segment.state != "queued" and not is_closed
 
@@ -130,14 +143,15 @@ class Attempt:
             raise Fenced
 
     def change(self, change: Callable[[sa.Connection], T]) -> T:
-        """Make a change in one transaction; while the store cannot be written, try again for a minute."""
+        """Make a change in one transaction; retry for a minute while the store cannot be written."""
         return self.patiently(lambda: self.queue.change(change))
 
     def patiently(self, act: Callable[[], T]) -> T:
-        """Do something with the store; while it cannot be used, try again for a minute.
+        """Call a function that uses the store; retry for a minute while the store cannot be used.
 
         Raises:
-            StoreUnavailable, StorageFull: If it could not be used until then.
+            StoreUnavailable, StorageFull: If the store could not be used in that time.
+            GivenUp: If the process is to end before that.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         has_reported = False
@@ -147,6 +161,8 @@ class Attempt:
             except (StoreUnavailable, StorageFull) as problem:
                 if time.monotonic() > deadline:
                     raise
+                if self._must_end():
+                    raise GivenUp(str(problem)) from problem
                 if not has_reported:
                     log.info("could not record, trying again: %s", problem)
                     self.tell("said", text=f"{problem}; trying again for {_PATIENCE_SECONDS:g} s")
@@ -154,14 +170,14 @@ class Attempt:
                 time.sleep(1)
 
     def store_document(self, document: Document, *, patiently: bool = False) -> str | None:
-        """Write the document under a name of its own.
+        """Store the notebook under a new name.
 
         Args:
             document: The notebook.
-            patiently: Whether to try for a minute: nobody in this process has the document later.
+            patiently: Whether to retry for a minute, because this process will not have the notebook later.
 
         Returns:
-            The name; None if it could not be written, so that the one before still counts.
+            The name; None if it could not be written, in which case the previous one still counts.
         """
         with reading(self.queue.engine) as connection:
             enter_records(connection, self.segment.execution, document)
@@ -170,14 +186,14 @@ class Attempt:
         try:
             self.patiently(write) if patiently else write()
         except (StorageFull, StoreUnavailable) as problem:
-            # Losing outputs of cells is better than running a finished step twice.
+            # It is better to lose outputs of cells than to run a finished step twice.
             log.warning("the notebook was not stored: %s", problem, extra={"execution": self.segment.execution})
             self.tell("said", text=f"the notebook was not stored: {problem}")
             return None
         return name
 
     def is_stored(self, name: str | None) -> bool:
-        """Whether the notebook of this name is the one that counts."""
+        """Whether the execution's row names this notebook."""
 
         def look() -> bool:
             with reading(self.queue.engine) as connection:
@@ -197,7 +213,7 @@ class Attempt:
         return self.patiently(look)
 
     def replace_document(self, name: str | None) -> None:
-        """Remove the notebook that a newer one has replaced, if there is one."""
+        """Remove the stored notebook that a newer one has replaced, if there is one."""
         if name is not None:
             before, self._document = self._document, name
             self.queue.files.remove(before)

@@ -1,8 +1,8 @@
-"""Decide who may answer a suspension, and with what; every way to answer asks here.
+"""Decide who may answer a suspension and which answers are valid, for every way to answer.
 
-Links, the approval page, buttons, commands and the REST API all send a `Callback`; what this says
-about it is what each of them tells its user. It is said before the transaction that settles: what a
-suspension asks never changes, and a check may take long.
+Links, the approval page, buttons, commands and the REST API all send a `Callback`, and show the verdict to their
+user. The verdict is made before the transaction that settles: the question of a suspension never changes, and a
+check may take long.
 """
 
 import time
@@ -28,9 +28,9 @@ from pauseflow_nb.store.views import allowed_actions, has_rules, view_approvals
 
 _LONGEST_COMMENT = 2000
 _NOT_ALLOWED = {
-    "resume": "this question cannot be approved, because its author did not allow it",
-    "send_back": "this question cannot be sent back, because its author did not allow it",
-    "cancel": "an answer cannot cancel, because the author did not allow it: `pauseflow cancel` ends the execution",
+    "resume": "this question cannot be approved: its author does not allow it",
+    "send_back": "this question cannot be sent back: its author does not allow it",
+    "cancel": "an answer cannot cancel: the author does not allow it; `pauseflow cancel` ends the execution",
 }
 _MOST_ERRORS_SAID = 3
 _NO_TIME = "there was no time left to check the answer: send it again"
@@ -38,22 +38,22 @@ _NO_TIME = "there was no time left to check the answer: send it again"
 
 @dataclass(frozen=True)
 class Callback:
-    """What somebody sends to settle a suspension."""
+    """A request to settle a suspension."""
 
     action: Literal["resume", "send_back", "cancel"]
-    #: The request, as `$resume_data` will hold it; None if there was none.
+    #: The request as `$resume_data` will show it; None if there was none.
     envelope: dict[str, JSON] | None
     #: `"link"` or `"user:NAME"`.
     by: str
-    #: The answer as it was read from a form; None: it came as JSON.
+    #: The answer as read from a form; None if it came as JSON.
     reading: Reading | None = None
-    #: The digest of what the sender saw, as the page or the panel sends it back; None: a bare request.
+    #: Digest of the question that the sender saw, which the page and the panel send; None for other requests.
     seen: str | None = None
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a suspension asks, and of whom. It is the same as long as the suspension exists."""
+    """The question of a suspension, which never changes, and the people who may answer it."""
 
     execution: str
     step: str
@@ -65,51 +65,51 @@ class Question:
 
     @classmethod
     def of(cls, suspension: Row, created_by: str) -> "Question":
-        """Take that of a suspension."""
+        """Return the question of a suspension."""
         return cls(
             suspension.execution, suspension.step, suspension.kind, suspension.schema, suspension.rules, created_by
         )
 
     @classmethod
     def of_request(cls, execution: str, step: str, request: SuspensionRequest, created_by: str) -> "Question":
-        """Take that of a suspension which is about to be."""
+        """Return the question of a suspension that does not exist yet."""
         return cls(execution, step, request.kind, request.schema, suspensions.collect_rules(request), created_by)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a callback settles nothing; the suspension stays open."""
+    """The reason why a callback settles nothing; the suspension stays open."""
 
-    #: The HTTP status that says so: 403, 405 or 422.
+    #: HTTP status of the response: 403, 405 or 422.
     status: int
     error: str
-    #: What is wrong with the data, `{"path", "message"}` each.
+    #: Errors in the data, `{"path", "message"}` each.
     errors: list[dict[str, JSON]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found about a callback to a suspension."""
+    """The result of judging a callback to a suspension."""
 
-    #: None if it may act.
+    #: None if the callback may settle the suspension.
     refusal: Refusal | None
 
 
 class NotJudged(Exception):
-    """A callback is to settle a suspension, and no verdict on it was brought into the transaction."""
+    """There is no verdict on a callback that would settle a suspension in this transaction."""
 
 
 def judge(question: Question, callback: Callback, checker: Checker, *, seconds: float | None = None) -> Verdict:
-    """Judge a callback; this may take seconds, so no transaction may be open.
+    """Judge a callback, outside of transactions, because it may take seconds.
 
     Args:
-        question: What is asked.
+        question: The question that it answers.
         callback: The answer.
-        checker: What checks answers.
-        seconds: What is left for the check by the clock; None: as long as any check may take.
+        checker: Checks the answer against the schema.
+        seconds: Time left for the check; None: the usual limit.
 
     Raises:
-        NoChecker: If no process can be started that checks answers, or none was free in time.
+        NoChecker: If no process that checks answers can be started, or all were busy too long.
     """
     return Verdict(_who_or_how(question, callback) or _what(question, callback, checker, seconds))
 
@@ -127,14 +127,14 @@ def judge_callback(store: OpenStore, claim: Claim, callback: Callback) -> Verdic
 def judge_early(
     store: OpenStore, claim: Claim, request: SuspensionRequest, known: Mapping[int, Verdict], *, seconds: float
 ) -> dict[int, Verdict]:
-    """Judge the callbacks that came before their step had ended.
+    """Judge the callbacks that arrived before their step had ended.
 
     Args:
         store: The store.
-        claim: The suspension that the step is about to leave; its action does not matter.
-        request: What the step asks.
+        claim: The suspension that the step will make; the action in it does not matter.
+        request: The step's request to wait.
         known: Verdicts of an earlier call.
-        seconds: Time for all of them; what is not checked by then is refused.
+        seconds: Time for all of them; callbacks that are not checked in that time are refused.
 
     Returns:
         The verdict on each callback by its id, `known` included.
@@ -152,7 +152,7 @@ def judge_early(
             callback = Callback(one.action, suspensions.read_envelope(connection, one), one.by)
         verdicts[one.id] = judge(question, callback, store.checker, seconds=deadline - time.monotonic())
         if verdicts[one.id].refusal is None and request.approvals == 1:
-            # It settles the suspension, and those after it are late.
+            # This one settles the suspension, and later ones come too late.
             break
     return verdicts
 
@@ -166,8 +166,8 @@ def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
         return Refusal(403, who)
     method = (callback.envelope or {}).get("method")
     if method == "GET" and (question.schema is not None or has_rules(question.rules)):
-        # Looking at a link must not answer a question that asks for more than a click.
-        return Refusal(405, "no GET answers this question: send a POST")
+        # Opening a link must not answer a question that needs more than a click.
+        return Refusal(405, "a GET cannot answer this question: send a POST")
     return None
 
 
@@ -176,7 +176,7 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
     if callback.action == "cancel":
         return None
     if question.schema is None or callback.action == "send_back":
-        # What is sent back answers no form; a text that was to be JSON is read all the same.
+        # Sending back does not fill in the form, but text that should be JSON is still read.
         return _refuse_errors([] if reading is None else reading.problems)
     if seconds is not None and seconds <= 0:
         return Refusal(422, _NO_TIME)
@@ -203,14 +203,14 @@ def _refuse_errors(errors: list[dict[str, JSON]]) -> Refusal | None:
 def who_may(
     approvals: Mapping[str, Any], created_by: str, action: str, by: str, allow: Collection[str] = USUAL_ACTIONS
 ) -> str | None:
-    """Say why this person may not do this; None if he may.
+    """Return why a person may not take this action; None if they may.
 
     Args:
         approvals: What `store.views.view_approvals` shows.
         created_by: Who started the execution.
-        action: `"resume"`, `"send_back"` or `"cancel"`.
-        by: Who asks: `"link"` or `"user:NAME"`.
-        allow: What an answer to this question may do.
+        action: The action: `"resume"`, `"send_back"` or `"cancel"`.
+        by: Who answers: `"link"` or `"user:NAME"`.
+        allow: The actions that the question allows.
     """
     if action not in allow:
         return _NOT_ALLOWED[action]
@@ -220,15 +220,15 @@ def who_may(
         return f"only {names} may answer, signed in" if by == LINK else f"{name_of(by)} may not answer, only {names}"
     if action == "resume" and not approvals["self_approval"]:
         if by == LINK:
-            # The person who started it has seen the links as well.
-            return "the person who started this may not approve it, and a link does not tell who you are: sign in"
+            # The person who started the execution has also seen the links.
+            return "the person who started this may not approve it, and a link does not identify you: sign in"
         if people(by) & people(created_by):
             return f"{name_of(by)} started this and may not approve it"
     return None
 
 
 def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
-    """Say what somebody may not do with a suspension, by action, and why."""
+    """Return action → why this person may not take it."""
     approvals = view_approvals(suspension.rules)
     allow = allowed_actions(suspension.rules)
     why = {action: who_may(approvals, created_by, action, by, allow) for action in allow}
@@ -236,18 +236,18 @@ def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
 
 
 def find_not_allowed(suspension: Row, action: str) -> str | None:
-    """Say why the action of a link does nothing here; None if the author allows it, or it only opens the page."""
+    """Return why the action of a link is refused; None if the author allows it, or if it only opens the page."""
     return None if action in allowed_actions(suspension.rules) else _NOT_ALLOWED.get(action)
 
 
 def shorten_comment(envelope: Mapping[str, JSON]) -> str | None:
-    """The comment in an answer, cut to what a record holds."""
+    """Return the comment in an answer, cut to the length that a record stores."""
     comment = find_comment(envelope)
     return None if comment is None else comment[:_LONGEST_COMMENT]
 
 
 def find_comment(envelope: Mapping[str, JSON]) -> str | None:
-    """Find the comment in an answer: beside it, the text that it is, or what stands in its field `comment`."""
+    """Find the comment in an answer: sent beside it, the answer itself if it is text, or its field `comment`."""
     body = answer_in(envelope)
     comment = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
     return comment if isinstance(comment, str) and comment.strip() else None

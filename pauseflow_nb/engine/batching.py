@@ -1,4 +1,4 @@
-"""Collect what several threads request at the same time, and handle it together, such as in one transaction."""
+"""Handle requests that several threads send at the same time together, for example in one transaction."""
 
 import asyncio
 import threading
@@ -17,17 +17,17 @@ R = TypeVar("R")
 @dataclass(frozen=True)
 class _Request(Generic[T, R]):
     what: T
-    #: Gets the result. That of an event loop is touched in its loop only.
+    #: Receives the result. A future of an event loop is changed only in its loop.
     future: "Future[R] | asyncio.Future[R]"
 
     def begin(self) -> bool:
-        """Whether the sender still waits; from here on a cancelled one is handled all the same."""
+        """Whether the sender still waits; after this, the item is handled even if the sender is cancelled."""
         if isinstance(self.future, Future):
             return self.future.set_running_or_notify_cancel()
         return not self.future.cancelled()
 
     def end(self, result: R | Exception) -> None:
-        """Give the sender the result, unless the task that waited has ended."""
+        """Give the result to the sender, unless its task has ended."""
         if self.future.done():
             return
         if isinstance(result, Exception):
@@ -40,15 +40,15 @@ _Results: TypeAlias = list[tuple[_Request[T, R], R | Exception]]
 
 
 class Batcher(Generic[T, R]):
-    """Hands what has come since the last time to a function, in a thread of its own."""
+    """Collects items, and passes them in batches to a function in its own thread."""
 
     def __init__(self, handle: Callable[[list[T]], list[R | Exception]], *, name: str, most: int) -> None:
-        """Take the function.
+        """Take the function that handles the items.
 
         Args:
-            handle: Called with what has come, in order; returns a result for each, or the error for its sender.
-            name: Of the thread.
-            most: How many are handled at once.
+            handle: Called with the items, in order; returns a result or an error for each.
+            name: Name of the thread.
+            most: Most items in one batch.
         """
         self._handle, self._most = handle, most
         self._lock = threading.Lock()
@@ -57,12 +57,12 @@ class Batcher(Generic[T, R]):
         self._thread = ThreadPoolExecutor(1, name)
 
     def submit(self, what: T) -> Future[R]:
-        """Hand one over; the result is there when all that are handled with it are done.
+        """Add an item; return the future of its result, which is set when the whole batch is done.
 
-        Until it is taken, its future can be cancelled, and then it is never handled.
+        Until the item is taken, the future can be cancelled; then the item is not handled.
 
         Raises:
-            StoreUnavailable: If it is closed.
+            StoreUnavailable: If the batcher is closed.
         """
         future: Future[R] = Future()
         with self._lock:
@@ -71,13 +71,13 @@ class Batcher(Generic[T, R]):
         return future
 
     async def ask(self, what: T) -> R:
-        """Hand one over from an event loop, and wait for its result.
+        """Add an item from an event loop, and wait for its result.
 
-        Those that the loop receives in one go are handled in one go, and it is woken once for all their results: to wake
-        it for each costs as much as to handle it.
+        Items that the loop adds in one iteration are handled together, and the loop is woken once for all results:
+        waking it for each costs as much as handling the item.
 
         Raises:
-            StoreUnavailable: If it is closed.
+            StoreUnavailable: If the batcher is closed.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
@@ -89,7 +89,7 @@ class Batcher(Generic[T, R]):
         return await future
 
     def close(self) -> None:
-        """Handle what is there, refuse what comes later, and end the thread."""
+        """Handle the remaining items, refuse later ones, and end the thread."""
         with self._lock:
             self._is_closed = True
             if self._waiting:
@@ -109,13 +109,13 @@ class Batcher(Generic[T, R]):
     def _start_planned(self) -> None:
         with self._lock:
             self._is_planned = False
-            # Another thread may have asked for something meanwhile, or this one is closed.
+            # Another thread may have added an item meanwhile, or closed the batcher.
             if self._waiting and not self._is_closed:
                 self._start()
 
     def _run(self) -> None:
         while batch := self._take():
-            # One whose sender does not wait any more is left untouched.
+            # Items whose sender no longer waits are skipped.
             running = [request for request in batch if request.begin()]
             try:
                 results = self._handle([request.what for request in running]) if running else []
@@ -131,7 +131,7 @@ class Batcher(Generic[T, R]):
 
 
 def _deliver(results: Sequence[tuple[_Request[T, R], R | Exception]]) -> None:
-    """Give each sender its result; an event loop is woken once."""
+    """Give each sender its result, and wake each event loop once."""
     of_loops: dict[asyncio.AbstractEventLoop, _Results[T, R]] = {}
     for request, result in results:
         if isinstance(request.future, Future):
@@ -139,7 +139,7 @@ def _deliver(results: Sequence[tuple[_Request[T, R], R | Exception]]) -> None:
         else:
             of_loops.setdefault(request.future.get_loop(), []).append((request, result))
     for loop, found in of_loops.items():
-        # A loop that is closed has nobody left who waits.
+        # In a closed loop nobody waits.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_end_all, found)
 

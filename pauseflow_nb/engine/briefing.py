@@ -12,7 +12,7 @@ from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import LinksOf
 
-#: Suspensions that one step may ask for within a segment, beyond which there are no links.
+#: How many suspensions of one step in a segment have links.
 _MOST_ORDINALS = 20
 
 
@@ -36,13 +36,13 @@ def make_briefing(
         execution: The execution's row.
         segment: The segment's row as this attempt claimed it.
         begun: The briefing of each step that has begun, without links.
-        document: The notebook so far.
+        document: The current notebook.
         start: What started the execution; None if no trigger did.
-        snapshots: Where the kernel saves.
+        snapshots: Where the kernel saves snapshots.
         links: Makes the links of one suspension.
-        is_checked: Whether snapshots are read through before they are used.
+        is_checked: Whether snapshots are verified completely before they are used.
         may_defer: Whether large data of an object store may be fetched while cells run.
-        unkept: Why a pause may not keep the kernel alive; None: it may.
+        unkept: Why a pause may not keep the kernel alive; None if it may.
         secrets: Names of the secrets that cells may use.
     """
     sources = {index: cell.source for index, cell in enumerate(document.cells) if cell.cell_type == "code"}
@@ -63,9 +63,9 @@ def make_briefing(
         first_cell=first,
         snapshot=None if segment.snapshot is None else SnapshotRef(segment.snapshot, segment.digest),
         steps=_steps(execution, segment.n, begun, headers, links),
-        # Once a step has finished since, what woke the segment has been used.
+        # After a step has finished, the wake of the segment has been used.
         wake=Wake.from_dict(segment.wake) if segment.wake is not None and is_untouched else None,
-        # What has been passed and runs again first needs what it needs.
+        # Earlier cells that run again first need their variables, too.
         coming={str(i): source for i, source in sources.items() if i >= first or runs_again(headers.get(i))},
         passed={str(index): source for index, source in sources.items() if index < first and index not in headers},
         strict=bool(execution.options.get("strict", False)),
@@ -79,7 +79,7 @@ def make_briefing(
 
 
 def _trigger(execution: Row, start: Row | None) -> dict[str, JSON]:
-    """Say what started an execution; without `event`, its parameters did."""
+    """Describe what started an execution; without `event` it is the parameters."""
     context: dict[str, JSON] = {
         "id": execution.id,
         "ts": iso(execution.created_at),
@@ -97,7 +97,7 @@ def _steps(
     briefings = dict(begun)
     for header in headers.values():
         if header.kind == "step":
-            # A retry within the step asks anew, with links of its own.
+            # A retry within the step asks again, with new links.
             ordinals = range(min(1 + header.options.retries, _MOST_ORDINALS))
             claims = [Claim(execution.id, segment, header.name, o, "", execution.revocations) for o in ordinals]
             made = [links(claim) for claim in claims]

@@ -1,4 +1,4 @@
-"""Cancel an execution in whatever state it is, and the notebooks that it runs."""
+"""Cancel an execution in any state, with the notebooks that it runs."""
 
 import sqlalchemy as sa
 
@@ -11,13 +11,13 @@ from pauseflow_nb.store.executions import FINAL
 
 
 def cancel(store: OpenStore, execution: str, *, by: str, text: str | None = None) -> None:
-    """Cancel an execution; one that has ended stays as it is.
+    """Cancel an execution, unless it has ended.
 
     Args:
         store: The store.
         execution: Its id.
         by: `"user:NAME"`, or `"parent:EXECUTION"`.
-        text: Why.
+        text: The reason.
 
     Raises:
         UnknownExecution: If there is none.
@@ -52,7 +52,7 @@ def cancel(store: OpenStore, execution: str, *, by: str, text: str | None = None
 
 
 def cancel_children(store: OpenStore, execution: str) -> None:
-    """Cancel what a cancelled execution has started, each in a transaction of its own: see `children`."""
+    """Cancel the children of a cancelled execution, each in its own transaction: see `children`."""
     with reading(store.engine) as connection:
         row = executions.find_plain(connection, execution)
         if row is None or row.state != "cancelled":

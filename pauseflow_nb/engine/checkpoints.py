@@ -1,7 +1,7 @@
-"""Find the checkpoint from which an execution continues, or a sibling of it begins.
+"""Find the checkpoint from which a retry continues or a fork begins.
 
-Every step that finished has left a checkpoint: a snapshot, and the cell after it. What ran before it
-must be what the notebook says, so an edited cell is found before anything runs.
+Each finished step has left a checkpoint: a snapshot, and the index of the next cell. The cells before it must be
+those that ran, so edited cells are found before anything runs.
 """
 
 from collections.abc import Mapping
@@ -34,15 +34,15 @@ class Checkpoint:
     snapshot: str | None = None
     digest: str | None = None
     signature: str | None = None
-    #: The step that left it; None for the beginning.
+    #: The step that made it; None for the beginning.
     step: str | None = None
-    #: The answer that the first cells use, or that the notebook still has to show.
+    #: The answer for the first cells, or an answer that the notebook does not show yet.
     wake: Wake | None = None
 
 
 @dataclass(frozen=True)
 class Restart:
-    """Where a retry continues, known before anything runs."""
+    """The place where a retry continues, known before anything runs."""
 
     #: Index of the first cell to run.
     first_cell: int
@@ -50,11 +50,11 @@ class Restart:
     after: str | None
     #: Steps that have run and will run again, in the order of the notebook.
     again: tuple[str, ...] = ()
-    #: Why it goes further back than requested; None if it does not.
+    #: Why it continues earlier than requested; None if it does not.
     because: str | None = None
 
     def __str__(self) -> str:
-        # A rerun begins with the variables that the run before it left.
+        # A rerun begins with the variables of the previous run.
         after = "after the last run of" if self.after in self.again else "after"
         where = f"{after} step '{self.after}'" if self.after else "from the beginning"
         again = f"; these steps run again: {', '.join(self.again)}" if self.again else ""
@@ -63,11 +63,11 @@ class Restart:
 
 
 def find_current(connection: sa.Connection, execution: Row, segment: Row) -> Checkpoint:
-    """Find where an execution would continue by itself: its last checkpoint, and an answer not used yet.
+    """Find the place where an execution would continue: its last checkpoint, with an answer that was not used yet.
 
-    One that waited, and was not answered, asks again: from the checkpoint before the step, because the variables
-    that it saved when it asked are those that the step has changed already. One whose kernel was lost begins before
-    the cell that made what only that kernel had.
+    An execution that was not answered asks again, from the checkpoint before the step, because the variables saved
+    at the question were already changed by the step. One whose kernel was lost begins before the cell that made the
+    variables of that kernel.
     """
     if segment.bound is not None:
         return _before(connection, execution.id, find_first_cell(segment.bound))
@@ -86,7 +86,7 @@ def find_before_step(connection: sa.Connection, execution: str, document: "Docum
     """Find the checkpoint from which a named step runs again.
 
     Raises:
-        InvalidStep: If the notebook has no such step, or the execution has not come to it.
+        InvalidStep: If the notebook has no such step, or the execution has not reached it.
     """
     cells = find_step_cells(document)
     if step not in cells:
@@ -96,17 +96,17 @@ def find_before_step(connection: sa.Connection, execution: str, document: "Docum
     earlier = [name for name, cell in cells.items() if cell < cells[step]]
     waiting = [name for name in earlier if name not in points or points[name] is None]
     if step not in runs and waiting:
-        raise InvalidStep(step, f"the execution has not come to it: step '{waiting[0]}' has not ended")
+        raise InvalidStep(step, f"the execution has not reached it: step '{waiting[0]}' has not ended")
     return _before(connection, execution, cells[step])
 
 
 def find_before_edit(
     connection: sa.Connection, execution: str, old: "Document", new: "Document", current: Checkpoint
 ) -> tuple[Checkpoint, str | None]:
-    """Find the last checkpoint up to the current one before which no cell was changed.
+    """Find the last checkpoint, at most the current one, with no edited cell before it.
 
     Returns:
-        It, and why it is not the current one; None if it is.
+        The checkpoint, and why it is not the current one; None if it is.
     """
     same = _same_cells(old, new)
     if _code_before(old, current.cell) <= same:
@@ -114,11 +114,11 @@ def find_before_edit(
     found = [point for row in _last_runs(connection, execution) if (point := _left_by(connection, row))]
     allowed = [p for p in found if p.snapshot and p.cell < current.cell and _code_before(old, p.cell) <= same]
     changed = [index for index, _ in _code(old)][same]
-    return (allowed[-1] if allowed else Checkpoint()), f"cell {changed + 1} is not what ran"
+    return (allowed[-1] if allowed else Checkpoint()), f"cell {changed + 1} was edited after it ran"
 
 
 def merge_outputs(old: "Document", new: "Document", first_cell: int) -> tuple["Document", int]:
-    """Take over into an edited notebook what the cells before a checkpoint have shown.
+    """Copy the outputs of the cells before a checkpoint into an edited notebook.
 
     Returns:
         The edited notebook, and the index of its first cell to run.
@@ -152,9 +152,9 @@ def copy_snapshots(files: Files, source: str, target: str, points: Mapping[str, 
     """Copy snapshots from one execution's folder into another's.
 
     Raises:
-        SnapshotDamaged: If something of one is missing.
+        SnapshotDamaged: If a part of one is missing.
     """
-    # Lazily: it loads what a kernel needs, and few executions are forked.
+    # Lazily: it loads modules of the kernel, and few executions are forked.
     from pauseflow_nb.kernel.snapshot.storage.copy_snapshot import adopt as copy
 
     old, new = files.folder(source), files.folder(target)
@@ -174,20 +174,20 @@ def _before(connection: sa.Connection, execution: str, cell: int) -> Checkpoint:
 
 
 def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:
-    """Give what a run left; None if the notebook did not continue after it. Without a snapshot it is no place to go to."""
+    """Return the checkpoint of a run; None if it has no snapshot, or the notebook did not continue after it."""
     if run.state == "finished":
         return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step)
     woken = segments.find_woken_after(connection, run.execution, run.segment) if run.state == "suspended" else None
     wake = None if woken is None else Wake.from_dict(woken.wake)
     if wake is None or wake.step != run.step or wake.then == "rerun":
         return None
-    # This snapshot is that of the pause: what the fresh cells have bound since is in none.
+    # The snapshot was made at the pause: no snapshot has what the fresh cells have bound since.
     wake = replace(wake, is_checked=False)
     return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step, wake)
 
 
 def find_step_cells(document: "Document") -> dict[str, int]:
-    """Tell at which cell each step stands."""
+    """Return step → index of its cell."""
     headers = find_steps((index, cell.source) for index, cell in enumerate(document.cells) if cell.cell_type == "code")
     return {header.name: index for index, header in headers.items() if header.kind == "step"}
 

@@ -1,8 +1,7 @@
-"""Start the notebooks that a step runs, and collect their results when all of them have ended.
+"""Start the notebooks that a step runs, and collect their results when all have ended.
 
-The parent waits in a suspension of the kind `notebook`. A child that ends makes it due, and the clock,
-which settles whatever is due, looks whether there are others. So no transaction ever holds the rows of
-two executions, whichever of them ends first.
+The parent waits in a suspension of the kind `notebook`. A child that ends makes it due, and the clock, which settles
+what is due, checks whether others still run. So no transaction holds the rows of two executions.
 """
 
 import secrets
@@ -24,7 +23,7 @@ from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import write_address
 
-#: Executions within each other; a notebook that runs itself stops here.
+#: Most levels of nested executions, which also stops a notebook that runs itself.
 _DEEPEST = 20
 
 
@@ -46,34 +45,34 @@ class Gathered:
     is_incomplete: bool
     #: Child's name → its steps' exports.
     exports: dict[str, JSON]
-    #: Of one that failed or was cancelled and must not: its sentence.
+    #: Sentences about those that failed or were cancelled although they must not.
     problem: str | None
 
 
 @dataclass(frozen=True)
 class Open:
-    """An open suspension that can be answered, as seen from an execution above it."""
+    """An open suspension of an execution or of one nested in it."""
 
     row: Row
-    #: Names of the notebooks that lead there, and the step, with dots.
+    #: Names of the nested notebooks on the way, and the step, separated by dots.
     address: str
-    #: The steps that lead there.
+    #: Steps that lead to it.
     path: tuple[str, ...]
 
     def is_at(self, step: str) -> bool:
-        """Whether a name given by a user means this one: the step's name, the address, or the path with dots."""
+        """Whether a user's name for a step means this one: its name, its address, or its path with dots."""
         return step in (self.row.step, self.address, ".".join(self.path))
 
     def is_below(self, step: str) -> bool:
-        """Whether a step that a user names leads to this one."""
+        """Whether it is below the step that a user names."""
         return any(step in (self.path[n], ".".join(self.path[: n + 1])) for n in range(len(self.path)))
 
 
 def prepare(store: OpenStore, parent: Row, requests: list[ChildRequest]) -> list[Child]:
-    """Freeze the notebooks and store them; nothing is started yet.
+    """Freeze and store the notebooks; nothing is started yet.
 
     Raises:
-        PauseflowError: If one of them cannot be run; nothing is left of the others.
+        PauseflowError: If one of them cannot be run; the others are removed.
     """
     if _count_above(store, parent) >= _DEEPEST:
         raise InvalidValue("run_notebook", requests[0].notebook, f"would be nested more than {_DEEPEST} deep")
@@ -140,7 +139,7 @@ def gather(connection: sa.Connection, suspension: Row) -> Gathered:
 
 
 def open_below(connection: sa.Connection, execution: str) -> list[Open]:
-    """List what an execution waits for, in its notebooks as well."""
+    """List the open suspensions of an execution and of its nested executions."""
     return list(_open_below(connection, execution, (), ()))
 
 
@@ -190,5 +189,5 @@ def _problem(row: Row) -> str:
 
 
 def name_ids(request: SuspensionRequest, children: list[Child]) -> SuspensionRequest:
-    """Put the ids of the executions that a suspension waits for into its data."""
+    """Add the ids of the executions that a suspension waits for to its data."""
     return replace(request, data={child.request.name: child.id for child in children})

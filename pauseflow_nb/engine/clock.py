@@ -1,7 +1,6 @@
-"""Let the clock act: settle what is due, send reminders, and finish what processes that died have left."""
+"""Act for the clock: settle what is due, send reminders, and finish the work of processes that died."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,9 +25,9 @@ from pauseflow_nb.store.audit import note
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
-#: Suspensions that are settled in one transaction: while it lasts, no answer can be settled on SQLite.
+#: Most suspensions in one transaction: while it runs, no answer can be settled on SQLite.
 _AT_ONCE = 100
-#: How long one sweep keeps settling, so that reminders and schedules are not left waiting.
+#: Seconds that one sweep keeps settling, so that reminders and schedules do not wait long.
 _SETTLING_SECONDS = 2.0
 
 _SCHEDULES = "schedules"
@@ -39,21 +38,21 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Acts for one process, each time it is asked to; it remembers what it could not do, to log that once."""
+    """Does the work that is due whenever this process calls it; remembers failures, to log each once."""
 
     def __init__(self, store: OpenStore) -> None:
         """Take the store."""
         self._store = store
-        #: What could not be done the last time, because of what its row holds, and is still to be done.
+        #: Work that failed in the last sweep because of a damaged row, and is still due.
         self._failed: set[Claim | str] = set()
-        #: What this sweep has found to be done.
+        #: Work that this sweep has found.
         self._found: set[Claim | str] = set()
 
     def sweep(self, execution: str | None = None) -> int:
-        """Settle what is due.
+        """Do everything that is due.
 
-        Also: schedules start what is due, notebooks of executions that ended without a kernel are finished, and executions attached to a process
-        that is not registered any more are left to the workers.
+        Settles suspensions, starts scheduled executions, finishes notebooks of executions that ended without a
+        kernel, and leaves executions of processes that are no longer registered to the workers.
 
         Returns:
             How many suspensions were settled. While nothing is due this is five plain reads.
@@ -61,10 +60,10 @@ class Clock:
         store = self._store
         self._found = {_SCHEDULES}
         settled, is_done = self._settle_due(execution)
-        # As many more as there are that cannot be settled: they stay due, and must not hide those behind them.
+        # Read beyond those that cannot be settled: they stay due, and must not hide others.
         more = len(self._failed)
         with reading(store.engine) as connection:
-            # To finish a notebook takes longer than to settle many suspensions, which are late already.
+            # Finishing a notebook takes longer than settling many suspensions, which are late already.
             unfinished = executions.list_to_record(connection, (20 if is_done else 1) + more)
             reminders = suspensions.list_to_remind(connection, execution, 20 + more)
             abandoned = [] if execution is not None else executions.list_abandoned(connection, 20 + more)
@@ -82,7 +81,7 @@ class Clock:
         return settled
 
     def read_suspension(self, claim: Claim) -> Row | None:
-        """Read a suspension; one whose deadline has passed is settled first."""
+        """Read a suspension, after settling it if its deadline has passed."""
         for _ in range(2):
             with reading(self._store.engine) as connection:
                 row = suspensions.find(connection, claim)
@@ -92,10 +91,10 @@ class Clock:
         return row
 
     def _settle_due(self, execution: str | None) -> tuple[int, bool]:
-        """Settle what is due, one group after the other, until nothing is left or other work has waited long enough.
+        """Settle what is due, in groups, until nothing is left or other work has waited long enough.
 
         Returns:
-            How many were settled, and whether that were all.
+            How many were settled, and whether nothing is left.
         """
         settled, end = 0, time.monotonic() + _SETTLING_SECONDS
         while True:
@@ -110,7 +109,7 @@ class Clock:
                 return settled, is_done
 
     def _settle_group(self, due: list[Claim]) -> int:
-        """Settle in one transaction what only wakes or ends its execution, and the rest one by one."""
+        """Settle suspensions that only wake or end their execution in one transaction, and the others one by one."""
         group = [claim for claim in due if claim not in self._failed]
         try:
             settled, left = self._store.change(lambda connection: self._settle_together(connection, group))
@@ -123,11 +122,11 @@ class Clock:
         return settled + sum(bool(self._attempt(claim, lambda: self._settle(claim))) for claim in left)  # noqa: B023
 
     def _settle_together(self, connection: sa.Connection, due: list[Claim]) -> tuple[int, list[Claim]]:
-        """Settle what only wakes or ends its execution; returns how many, and which are due and must be settled alone.
+        """Settle suspensions that only wake or end their execution; return their number, and the others.
 
-        What another transaction holds is left alone: an answer, or another worker, is about to settle it.
+        Rows that another transaction has locked are skipped: an answer or another worker is settling them.
         """
-        # At most one of each execution: another one must find what this one has written.
+        # At most one of each execution: the next one must see the changes of this one.
         chosen = list({claim.execution: claim for claim in reversed(due)}.values())
         rows = lock_rows(connection, chosen, skip_locked=True)
         moment = now(connection)
@@ -164,7 +163,7 @@ class Clock:
         return self._store.change(change)
 
     def _attempt(self, what: Claim | str, act: Callable[[], T]) -> T | None:
-        """Do one of many things; a failure is logged the first time, and does not prevent the others."""
+        """Do one piece of work; log only its first failure, and let the others continue."""
         try:
             done = act()
         except (StoreUnavailable, StorageFull):
@@ -183,7 +182,7 @@ def _name(what: Claim | str) -> str:
 
 
 def remind(store: OpenStore, due: Claim) -> None:
-    """Take a reminder, unless another process takes it, and send it in a thread: a mail server may be slow."""
+    """Claim a reminder, unless another process has, and send it in a thread: a mail server may be slow."""
 
     def take(connection: sa.Connection) -> Row | None:
         row = suspensions.find(connection, due)
@@ -191,7 +190,7 @@ def remind(store: OpenStore, due: Claim) -> None:
 
     claimed = store.change(take)
     if claimed is not None:
-        threading.Thread(target=_send, args=[store, claimed], name="pauseflow-reminder", daemon=True).start()
+        store.reminders.submit(_send, store, claimed)
 
 
 def _send(store: OpenStore, row: Row) -> None:

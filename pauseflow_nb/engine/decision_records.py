@@ -1,6 +1,6 @@
 """Make the signed records of an execution: what was shown, who decided, how it ended.
 
-Each runs in the transaction of what it records, so a decision has its record or was not made.
+Each record is made in the transaction of what it records, so there is no decision without its record.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -33,18 +33,18 @@ def note_shown(
     fresh: list[dict[str, JSON]] | None = None,
     document: str | None = None,
 ) -> dict[str, JSON]:
-    """Note what a question is asked about.
+    """Record what a question is about.
 
     Args:
         connection: The transaction that stores the suspension.
         execution: Id of the execution.
-        place: Which suspension the card is of: step, run, segment, ordinal. A fork keeps the card.
-        question: What its card asks: title, message, data, schema, deadline.
+        place: The suspension of the card: step, run, segment, ordinal. A fork keeps the card.
+        question: The question on its card: title, message, data, schema, deadline.
         cells: Digests of all cells so far.
-        rules: Who may answer, and how many must; None if any answer is enough.
+        rules: Who may answer, and how many people must approve; None if any one answer is enough.
         environment: Digest of the snapshot's manifest, which names Python and its packages.
         fresh: Values of the fresh cells so far.
-        document: Name of the stored notebook that has exactly these cells; None: none has.
+        document: Name of the stored notebook with exactly these cells, or None.
 
     Returns:
         `{digest, suspension, question, rules, cells, document, parameters, exports, environment}`; `cells` is the digest
@@ -68,7 +68,7 @@ def note_shown(
 
 
 def list_shown_cells(connection: sa.Connection, suspension: Row) -> list[CellDigest]:
-    """List the digests of the cells that a question is asked about."""
+    """List the digests of the cells that a question is about."""
     cells = _shown_cells(suspension.shown or {})
     if isinstance(cells, str):
         cells = decisions.find_cells(connection, {(suspension.execution, cells)})[suspension.execution, cells]
@@ -76,25 +76,25 @@ def list_shown_cells(connection: sa.Connection, suspension: Row) -> list[CellDig
 
 
 def add_errors(shown: Mapping[str, JSON] | None, errors: list[dict[str, JSON]]) -> dict[str, JSON] | None:
-    """Change what is shown: the question is asked again, with the errors of the last answer."""
+    """Add the errors of the last answer to the question, which is asked again."""
     return None if shown is None else {**shown, "digest": digest_json([shown["digest"], errors])}
 
 
 @dataclass(frozen=True)
 class MadeDecision:
-    """A decision that is to be recorded."""
+    """A decision to record."""
 
-    #: What was decided.
+    #: The suspension that it decides.
     suspension: Row
     #: The decision, as the notebook shows it.
     decision: "Decision"
-    #: The digest of what the sender had before him; None if the request carried none.
+    #: Digest of the question that the sender saw; None if the request had none.
     seen: str | None
     #: Whether it settles the suspension; False for one approval of several.
     is_final: bool = True
 
     def to_record(self) -> "_Record":
-        """Write what its record says."""
+        """Return the facts for its record."""
         from pauseflow_nb.runner.cards import make_facts  # lazily: a server that settles nothing needs no notebooks
 
         suspension, shown = self.suspension, dict[str, Any](self.suspension.shown or {})
@@ -114,7 +114,7 @@ class MadeDecision:
 
 
 def add_drift(suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> dict[str, JSON]:
-    """Change what is shown: the question is asked again, with the old and the new values side by side."""
+    """Add the old and the new values to the question, which is asked again."""
     shown: dict[str, Any] = suspension.shown or {"digest": None}
     drift = [check for check in checks if check["is_drift"]]
     question = {**(shown.get("question") or _question(suspension)), "drift": drift}
@@ -129,14 +129,14 @@ def record_reopening(
     document: "Document",
     checks: list[dict[str, JSON]] | None = None,
 ) -> None:
-    """Sign that the last decision does not count.
+    """Sign that the last decision no longer counts, because the question is asked again.
 
     Args:
         connection: The transaction.
-        suspension: What is asked again.
-        shown: What its question shows from now on.
+        suspension: The suspension that is open again.
+        shown: The new contents of its question.
         document: The notebook, which gets the records.
-        checks: What fresh cells found, if values have changed since; None: the notebook has refused the answer.
+        checks: The checks of fresh cells, if values have changed; None if the notebook refused the answer.
     """
     found: dict[str, Any] = {} if checks is None else {"checks": checks}
     facts = {"suspension": _place(suspension, shown), "decision": None, **found}
@@ -145,7 +145,7 @@ def record_reopening(
 
 
 def record_checks(connection: sa.Connection, execution: str, checks: list[dict[str, JSON]]) -> None:
-    """Sign the last decision once more, with what the fresh cells found when it took effect."""
+    """Sign the last decision again, with the checks of the fresh cells when it took effect."""
     for record in reversed(decisions.list_brief(connection, execution)):
         last = Statement.from_brief(record.signed.brief)
         if last.facts.get("decision"):
@@ -158,13 +158,13 @@ def record_checks(connection: sa.Connection, execution: str, checks: list[dict[s
 def withdraw_decisions(
     connection: sa.Connection, execution: str, standing: Collection[tuple[str, int]], document: "Document"
 ) -> None:
-    """Sign which decisions do not count any more, because the execution has gone back to before them.
+    """Sign which decisions no longer count, because the execution goes back to a point before them.
 
     Args:
         connection: The transaction; it holds the execution's row.
         execution: Id of the execution.
-        standing: The runs whose decisions count: step and number of each.
-        document: Its notebook as it continues. What was decided about no step counts as long as a cell shows it.
+        standing: Step and number of each run whose decisions still count.
+        document: The notebook that continues. A decision without a step counts as long as a cell shows it.
     """
     from pauseflow_nb.runner.cards import Place, has_card  # lazily: see above
 
@@ -182,7 +182,7 @@ def withdraw_decisions(
 def record_decision(
     connection: sa.Connection, suspension: Row, decision: "Decision", *, seen: str | None, is_final: bool = True
 ) -> None:
-    """Sign a decision, add it to the records of the execution, and name it in the audit trail; see `record_decisions`."""
+    """Sign and add one decision, and name its record in the audit trail; see `record_decisions`."""
     signed = record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
     name_records(connection, signed)
 
@@ -194,25 +194,25 @@ def record_decisions(
 
     Args:
         connection: The transaction that settles; it holds the executions' rows.
-        made: At most one of each execution.
+        made: The decisions, at most one for each execution.
         moment: When they are recorded; None: now.
 
     Returns:
-        What the line of the audit trail about each must say, by execution: its number and the digest of what was signed.
+        Execution → facts for the audit trail: the number of the record, and its digest.
     """
     return _add(connection, [each.to_record() for each in made], moment) if made else {}
 
 
 def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JSON]]) -> None:
-    """Name records in the lines of the audit trail that the same transaction has written before."""
+    """Add the records to the lines of the audit trail that this transaction has already written."""
     if signed:
         audit.add_details(connection, signed, "settled", "approved", *FINAL)
 
 
 def seal(connection: sa.Connection, execution: str, state: str, document: "Document") -> None:
-    """Sign the notebook as it is at the end of an execution, with all its cards, if anything was decided in it.
+    """Sign the notebook with all its cards at the end of an execution, if it has any decisions.
 
-    What is signed already is not signed again.
+    A notebook that is already signed is not signed again.
     """
     newest = decisions.find_newest(connection, [execution]).get(execution)
     if newest is not None:
@@ -223,13 +223,13 @@ def seal(connection: sa.Connection, execution: str, state: str, document: "Docum
 
 
 def sign_waiting(connection: sa.Connection, execution: str, document: "Document", *, source: str | None = None) -> None:
-    """Sign what a notebook shows while it waits, if anything was decided in it before: cells have changed since.
+    """Sign the contents of a notebook that waits again, if it has earlier decisions: its cells have changed since.
 
     Args:
         connection: The transaction, or any for a fork.
         execution: Id of the execution.
         document: Its notebook, which gets the records and the statement.
-        source: Of a fork that has no records yet: the execution that it was forked from.
+        source: For a fork without records: the execution that it was forked from.
     """
     newest = decisions.find_newest(connection, [source or execution]).get(source or execution)
     if newest is None:
@@ -245,7 +245,7 @@ def sign_waiting(connection: sa.Connection, execution: str, document: "Document"
 
 
 def is_sealed(connection: sa.Connection, execution: str, state: str, document: "Document") -> bool:
-    """Whether a notebook is the one that was signed at the end of its execution; also if nothing was, as nothing was decided."""
+    """Whether a notebook is the one that was signed at the end of its execution, or has no decisions to sign."""
     newest = decisions.find_newest(connection, [execution]).get(execution)
     return newest is None or _record_end(execution, state, document).is_in(newest)
 
@@ -265,7 +265,7 @@ def enter_records(connection: sa.Connection, execution: str, document: "Document
 
 
 def forget_waiting(document: "Document") -> None:
-    """Take what `sign_waiting` has written out of a notebook that continues."""
+    """Remove the statement of `sign_waiting` from a notebook that continues."""
     if document.metadata.get("pauseflow", {}).pop(WAITS, None) is not None:
         document.changed()
 
@@ -274,12 +274,12 @@ def forget_waiting(document: "Document") -> None:
 class _Record:
     execution: str
     kind: str
-    #: The cells that it is about, or the digest of those that are in the store.
+    #: The cells of the record, or the digest of cells that are already in the store.
     cells: CellList | str
     facts: dict[str, JSON]
 
     def is_in(self, record: decisions.Record) -> bool:
-        """Whether a record of the store says just this."""
+        """Whether a stored record has the same contents."""
         statement = Statement.from_brief(record.signed.brief)
         cells = statement.cells.digest if record.cells is None else record.cells
         own = self.cells if isinstance(self.cells, str) else self.cells.digest
@@ -289,7 +289,7 @@ class _Record:
 
 
 def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any]) -> _Record:
-    """Write a record about a question, with what was shown."""
+    """Make a record about a question, with what was shown."""
     names = ("question", "rules", "parameters", "exports", "environment", *(["fresh"] if "fresh" in shown else []))
     known = {"shown": shown.get("digest"), **{name: shown.get(name) for name in names}}
     return _Record(execution, DECIDED, _shown_cells(shown), {**known, **facts})
@@ -297,7 +297,7 @@ def _record_about(execution: str, shown: Mapping[str, Any], facts: dict[str, Any
 
 def _shown_cells(shown: Mapping[str, Any]) -> CellList | str:
     cells = shown.get("cells", [])
-    # An earlier version noted the list itself, or nothing was noted.
+    # Earlier versions stored the list itself, or nothing.
     return cells if isinstance(cells, str) else CellList.of(map(CellDigest.from_json, cells))
 
 
@@ -309,10 +309,10 @@ def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
 def _add(
     connection: sa.Connection, records: Sequence[_Record], moment: float | None = None
 ) -> dict[str, dict[str, JSON]]:
-    """Sign and add records, at most one of each execution.
+    """Sign and add records, at most one for each execution.
 
     Returns:
-        What the audit trail says of each, by execution: its number and the digest of what was signed.
+        Execution → facts for the audit trail: the number of the record, and its digest.
     """
     newest = decisions.find_newest(connection, [each.execution for each in records])
     key = keys.signing_key(connection)
@@ -322,7 +322,7 @@ def _add(
         number, previous, facts = 1, None, each.facts
         if (last := newest.get(each.execution)) is not None:
             number, previous = last.number + 1, last.signed.digest
-            # A fork begins with the records of what it was forked from.
+            # A fork begins with the records of its source.
             earlier = Statement.from_brief(last.signed.brief).execution
             facts = facts if earlier == each.execution else {**facts, "continues": earlier}
         signed = sign(Statement(each.kind, each.execution, number, previous, cells, facts), key)
@@ -332,7 +332,7 @@ def _add(
 
 
 def _find_cells(connection: sa.Connection, records: Sequence[_Record]) -> list[CellList]:
-    """Find the cells that records are about; those that are not in the store are added to it."""
+    """Find the cells of records, and add cells to the store that it does not have."""
     found = decisions.find_cells(
         connection, {(each.execution, each.cells) for each in records if isinstance(each.cells, str)}
     )
@@ -347,5 +347,5 @@ def _find_cells(connection: sa.Connection, records: Sequence[_Record]) -> list[C
 
 
 def _question(suspension: Row) -> dict[str, JSON]:
-    """Take the question from the row: that of an earlier version, which noted nothing of what it showed."""
+    """Read the question from the row, for suspensions of earlier versions, which did not record what was shown."""
     return {name: getattr(suspension, name) for name in ("kind", "title", "message", "data", "schema")}

@@ -1,4 +1,4 @@
-"""Describe how an execution ended, as its notebook and its decision record say it."""
+"""Describe how an execution ended, for its notebook and its decision record."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,13 +29,13 @@ class HasEnded(Protocol):
 
 
 def describe_end(row: Row | HasEnded) -> str:
-    """Say how an execution ended, and who or what ended it."""
+    """Describe how an execution ended, and who or what ended it."""
     reason = row.reason or {}
     return f"{name_decision(None, _action(row), by=str(reason.get('by') or ''))} by {_by_whom(row)}."
 
 
 def describe_ending_decision(row: Row | HasEnded, suspension: Row | None) -> "Decision":
-    """Describe what ended an execution, as its notebook shows it below the question."""
+    """Describe the decision that ended an execution, for the card of the question."""
     from pauseflow_nb.runner.cards import Decision  # lazily: a server that ends nothing needs no notebooks
 
     reason = row.reason or {}

@@ -1,4 +1,4 @@
-"""Write into the notebook how its execution ended, wherever the attempt that ended it could not, or no kernel ran."""
+"""Write the end of an execution into its notebook when the attempt could not, or when no kernel ran."""
 
 import contextlib
 import logging
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: For one try; then the process that began it is taken for dead.
+#: Seconds for one attempt; after that, the process that began it is considered dead.
 _CLAIM_SECONDS = 30.0
-#: How long the process that has the notebook in memory tries, while its files cannot be written.
+#: Seconds that the process with the notebook in memory retries while files cannot be written.
 _PATIENCE_SECONDS = 30.0
-#: Until the next try of anybody: a tenth of the time since the end, within these limits.
+#: Limits of the wait before the next attempt of any process: a tenth of the time since the end.
 _AGAIN_SECONDS = (1.0, 600.0)
-#: After which an output that cannot be written is left as it is.
+#: Time after which an output that cannot be written is given up.
 _GIVE_UP_SECONDS = 86400.0
 
 
 def finish_notebook(store: OpenStore, execution: str, live: "Document | None" = None) -> None:
-    """Write how an execution ended into its stored notebook and its output.
+    """Write the end of an execution into its stored notebook and its output.
 
-    May be called twice, and by several processes at once: one of them does it. While the files cannot be written it is
-    left for later; of the output, for a day at most. The process that cancelled it may have died before it cancelled the
-    notebooks that it ran, so that is done first.
+    May be called more than once, and by several processes at once: one of them does it. While the files cannot be
+    written, it is postponed; for the output, at most for a day. The process that cancelled the execution may have
+    died before it cancelled the nested executions, so that is done first.
 
     Args:
         store: The store.
         execution: Its id.
-        live: The notebook as the kernel left it, if there was one until now. Nobody else has it, so while the files
-            cannot be written this tries for half a minute.
+        live: The notebook in memory, if a kernel has just run it. No other process has it, so while the files cannot
+            be written this retries for half a minute.
     """
     row = _find_due(store, execution, is_live=live is not None)
     if row is None:
@@ -70,7 +70,7 @@ def finish_notebook(store: OpenStore, execution: str, live: "Document | None" = 
 
 
 def _find_due(store: OpenStore, execution: str, *, is_live: bool) -> Row | None:
-    """Read an execution; None if its notebook is not to be finished, or not yet."""
+    """Read an execution; None if its notebook need not be finished, or not yet."""
     try:
         with reading(store.engine) as connection:
             row = executions.find(connection, execution)
@@ -85,8 +85,8 @@ def _find_due(store: OpenStore, execution: str, *, is_live: bool) -> Row | None:
 
 
 def _leave(store: OpenStore, claimed: Row) -> None:
-    """Let anybody try again, the later the longer it has not worked."""
-    # If the store cannot be used either, the claim ends by itself.
+    """Let any process try again later, after a delay that grows with the time since the end."""
+    # If the store cannot be used either, the claim expires.
     with contextlib.suppress(StoreUnavailable, StorageFull), transaction(store.engine) as connection:
         soonest, latest = _AGAIN_SECONDS
         since = now(connection) - claimed.ended_at
@@ -94,7 +94,7 @@ def _leave(store: OpenStore, claimed: Row) -> None:
 
 
 def _try(store: OpenStore, row: Row, live: "Document | None") -> PauseflowError | None:
-    """Finish it once; returns why the output was not written, if it is to be tried again.
+    """Try to finish it; return why the output was not written, if another attempt is needed.
 
     Raises:
         StoreUnavailable, StorageFull: If the notebook could not be stored.
@@ -106,7 +106,7 @@ def _try(store: OpenStore, row: Row, live: "Document | None") -> PauseflowError 
     except (StoreUnavailable, StorageFull):
         raise
     except Exception as why:  # noqa: BLE001  (whatever is wrong with a row or a file is wrong with that one alone)
-        # The decision stands in the store; that the notebook cannot show it is no reason to try for ever.
+        # The store has the decision, so this is not retried for ever if the notebook cannot show it.
         log.warning("did not finish the notebook of %s: %s", row.id, why, extra={"execution": row.id})
         name = row.document
     with transaction(store.engine) as connection:
@@ -123,9 +123,9 @@ def _try(store: OpenStore, row: Row, live: "Document | None") -> PauseflowError 
 
 
 def _finish(store: OpenStore, row: Row, name: str, live: "Document | None") -> PauseflowError | None:
-    """Close the notebook and write it, under a name of its own and into the output; returns why the output was not written."""
+    """Close the notebook and write it, under a new name and to the output; return why the output was not written."""
     from pauseflow_nb.engine.newest_notebook import (
-        find_newest,  # lazily: only this needs the notebook's side of the house
+        find_newest,  # lazily: only this needs notebooks
     )
     from pauseflow_nb.runner.document import Document
 
@@ -148,16 +148,16 @@ def _finish(store: OpenStore, row: Row, name: str, live: "Document | None") -> P
 
 
 def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:
-    """Write what was decided below the question, and why nothing came of it if that is so."""
+    """Write the decision below the question, and why it had no effect if that is the case."""
     from pauseflow_nb.runner.cards import close_document, describe_decision, put_decision  # lazily: see above
     from pauseflow_nb.runner.notices import put_ending
 
     reason = row.reason or {}
-    # What the segment itself asks has another answer than the one that woke it, and may be asked by the same step. So has
-    # a question that is open again because the notebook refused the answer, or something has changed meanwhile.
+    # Not for the segment's own question, which may be of the same step and has another answer than the wake; nor
+    # for a question that is open again because the notebook refused the answer or values have changed.
     is_suspended = suspension is not None and last is not None and suspension.segment == last.n
     if last is not None and last.wake is not None and not is_suspended and last.how != "refused":
-        # It was answered, but no kernel has begun with the answer, which would have written it.
+        # It was answered, but no kernel has started with the answer, which would have written it.
         wake = Wake.from_dict(last.wake)
         put_decision(document, wake.step, describe_decision(wake, wake.callback))
     if reason.get("kind") == "environment" and last is not None:
@@ -170,5 +170,5 @@ def _write_output(row: Row, document: "Document", *, is_first: bool) -> Pauseflo
 
     if row.output is None:
         return None
-    # What is there before its first segment is not ours, and nobody's edit of ours.
+    # A file from before its first segment is not the output of this execution, nor an edit of it.
     return start_output(row, document) if is_first else finish_output(row, document)

@@ -1,7 +1,7 @@
-"""Remove executions that ended long ago, and data and files that no execution needs (`pauseflow gc`).
+"""Remove executions that ended long ago, and data and files that no execution needs: `pauseflow gc`.
 
-Data: what no snapshot uses that an execution could go back to. Files: what no row names, as a process leaves
-them that was killed while it wrote.
+Data: blocks that no usable snapshot refers to. Files: those that no row names, left by processes that were killed
+while writing.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: What is younger may still be under way, or not be known to the store yet.
+#: Newer files may still be in use, or not be named in the database yet.
 GRACE = timedelta(hours=1)
 
 
@@ -31,24 +31,25 @@ GRACE = timedelta(hours=1)
 class Cleaned:
     """What was removed."""
 
-    #: Executions that are gone, or (of a dry run) would be.
+    #: Executions that were removed, or that a dry run would remove.
     executions: tuple[str, ...]
-    #: How many files of others were removed that nothing needed.
+    #: Number of unneeded files of other executions that were removed.
     files: int
-    #: How many bytes the storage holds less than before.
+    #: Number of bytes that were freed.
     bytes: int
 
 
 def clean(store: OpenStore, *, older_than: timedelta, dry_run: bool = False, grace: timedelta = GRACE) -> Cleaned:
-    """Remove what is not needed any more. May run beside workers and servers, and twice at once.
+    """Remove executions, data and files that are no longer needed.
 
-    An execution goes with the ones nested in it: all of them must have ended long enough ago.
+    May run beside workers, servers and itself. An execution is removed together with those nested in it, once all of
+    them ended long enough ago.
 
     Args:
         store: The store.
-        older_than: How long ago an execution must have ended.
+        older_than: How long ago an execution must have ended to be removed.
         dry_run: Only list the executions that would be removed.
-        grace: How long ago a file that nothing names must have been written.
+        grace: How long ago an unneeded file must have been written to be removed.
     """
     with reading(store.engine) as connection:
         old = executions.list_ended_before(connection, now(connection) - older_than.total_seconds())
@@ -56,14 +57,14 @@ def clean(store: OpenStore, *, older_than: timedelta, dry_run: bool = False, gra
         return Cleaned(tuple(old), 0, 0)
     before = store.files.used()
     removed_executions = tuple(execution for execution in old if _without_harm(_remove, store, execution, older_than))
-    # Listed before their rows are read: what an execution gets meanwhile is not in the list.
+    # Listed before the rows are read, so that new files of an execution are not in the list.
     listed = {folder: dict(store.files.ages(folder)) for folder in store.files.folders()}
     removed = sum(_without_harm(_tidy, store, folder, ages, grace) or 0 for folder, ages in listed.items())
     return Cleaned(removed_executions, removed, max(before - store.files.used(), 0))
 
 
 def _without_harm(clean: Callable[..., T], store: OpenStore, execution: str, *more: Any) -> T | None:
-    """Clean one execution; one that cannot be read is left alone, and does not keep the others from being cleaned."""
+    """Clean one execution; skip it if it cannot be read, so that the others are still cleaned."""
     try:
         return clean(store, execution, *more)
     except (StoreUnavailable, StorageFull):
@@ -74,14 +75,14 @@ def _without_harm(clean: Callable[..., T], store: OpenStore, execution: str, *mo
 
 
 def _remove(store: OpenStore, execution: str, older_than: timedelta) -> bool:
-    """Remove an execution; whatever this is interrupted after, the next one finishes."""
+    """Remove an execution; if this is interrupted, the next `gc` finishes it."""
     with reading(store.engine) as connection:
         jobs = segments.list_jobs(connection, execution)
 
     def change(connection: sa.Connection) -> bool:
         segments.lock_latest_number(connection, execution)
         row = executions.lock_plain(connection, execution)
-        # It may have been retried since.
+        # It may have been retried meanwhile.
         if row is None or row.state not in FINAL or row.ended_at > now(connection) - older_than.total_seconds():
             return False
         executions.remove(connection, execution)
@@ -100,7 +101,7 @@ def _remove(store: OpenStore, execution: str, older_than: timedelta) -> bool:
 
 
 def _tidy(store: OpenStore, execution: str, ages: dict[str, float], grace: timedelta) -> int:
-    """Remove what nothing names in the folder of one execution; returns how many files."""
+    """Remove unneeded files in the folder of one execution; return their number."""
     old = [name for name, age in ages.items() if age > grace.total_seconds()]
     with reading(store.engine) as connection:
         row = executions.find(connection, execution)
@@ -112,7 +113,7 @@ def _tidy(store: OpenStore, execution: str, ages: dict[str, float], grace: timed
             if _is_body(name) and not executions.is_named_in_answers(connection, execution, _key(name))
         ]
     if row is None or segment is None:
-        # An empty folder may be about to get its first file.
+        # The folder may be about to receive its first file.
         if not ages or len(old) < len(ages):
             return 0
         store.files.remove(execution)
@@ -120,7 +121,7 @@ def _tidy(store: OpenStore, execution: str, ages: dict[str, float], grace: timed
     doomed = [*bodies, *_notebooks(row, old)]
     for name in doomed:
         store.files.remove(f"{execution}/{name}")
-    # A kernel that runs may be about to name what it has just saved.
+    # A running kernel may be about to name what it has just saved.
     swept = 0 if segment.state == "running" else _sweep(store.files, execution, snapshots, grace)
     return len(doomed) + swept
 
@@ -130,12 +131,12 @@ def _is_body(name: str) -> bool:
 
 
 def _key(name: str) -> str:
-    """Give the part of a body's name that is like no other's."""
+    """Return the unique part of a body's name."""
     return name.rpartition("-")[2]
 
 
 def _notebooks(row: Row, old: list[str]) -> Iterator[str]:
-    """Find notebooks of attempts that no longer count, and halves of files."""
+    """Find notebooks of attempts that no longer count, and incomplete files."""
     for name in old:
         is_ours = "/" not in name and (name.endswith(".ipynb") or name.startswith("."))
         if is_ours and f"{row.id}/{name}" != row.document:
@@ -143,7 +144,7 @@ def _notebooks(row: Row, old: list[str]) -> Iterator[str]:
 
 
 def _sweep(files: Files, execution: str, live: set[str], grace: timedelta) -> int:
-    # Lazily: it loads what a kernel needs.
+    # Lazily: it loads modules of the kernel.
     from pauseflow_nb.kernel.snapshot import sweep
 
     try:

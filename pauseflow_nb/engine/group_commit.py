@@ -1,7 +1,7 @@
-"""Settle answers that come at the same time in one transaction: a commit to the disk costs more than all else.
+"""Settle answers that arrive at the same time in one transaction, because the commit is the most expensive part.
 
-Only the usual answer shares a transaction: it alone resumes an open suspension whose rows nobody else holds. Every other
-one is applied alone, so that it neither fails the others nor makes them wait.
+Only usual answers share a transaction: those that resume an open suspension alone and whose rows no other
+transaction has locked. Every other answer is applied alone, so that it neither fails nor delays the others.
 """
 
 import logging
@@ -23,7 +23,7 @@ from pauseflow_nb.store.database import now
 from pauseflow_nb.store.suspensions import make_approval
 from pauseflow_nb.store.views import view_approvals
 
-#: Answers of one transaction: more would make the first of them wait.
+#: Most answers in one transaction: more would delay the first of them.
 MOST_TOGETHER = 64
 
 log = logging.getLogger(__name__)
@@ -31,25 +31,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answer:
-    """A callback, and what was found about it."""
+    """A callback with its verdict."""
 
     claim: Claim
     callback: Callback
-    #: None if there was no open suspension then.
+    #: None if there was no open suspension when it was judged.
     verdict: Verdict | None
 
     @property
     def may_resume(self) -> bool:
-        """Whether it may resume its execution, as far as is known before the transaction."""
+        """Whether it can probably resume its execution; the transaction checks that again."""
         return self.callback.action == "resume" and self.verdict is not None and self.verdict.refusal is None
 
 
 class NeedsOwnTransaction(Exception):
-    """An answer changed nothing yet: it must be applied in a transaction of its own, see `settle_alone`."""
+    """The answer has changed nothing yet, and must be applied in its own transaction: see `settle_alone`."""
 
 
 def settle_alone(store: OpenStore, answer: Answer) -> Response:
-    """Apply one answer, of whatever kind; what is returned is durable.
+    """Apply one answer of any kind; its effect is durable when this returns.
 
     Raises:
         LinkWithdrawn: If its link was withdrawn since it was verified.
@@ -61,12 +61,12 @@ def settle_alone(store: OpenStore, answer: Answer) -> Response:
 
 
 def settle_together(store: OpenStore, answers: Sequence[Answer]) -> list[Response | Exception]:
-    """Apply the usual ones among answers in one transaction; what is returned is durable.
+    """Apply the usual answers in one transaction; their effects are durable when this returns.
 
     Returns:
-        For each its response; NeedsOwnTransaction if it must be applied alone; or why the store cannot be changed now.
+        For each answer its response; NeedsOwnTransaction if it must be applied alone; or the error of the store.
     """
-    # At most one answer to each execution: the next one must find what this one has written.
+    # At most one answer to each execution: the next one must see the changes of this one.
     first = {answer.claim.execution: answer for answer in reversed(answers)}
     chosen = list(first.values())
     try:
@@ -80,7 +80,7 @@ def settle_together(store: OpenStore, answers: Sequence[Answer]) -> list[Respons
 
 
 def _apply_all(connection: sa.Connection, jobs: Jobs, answers: Sequence[Answer]) -> set[int]:
-    """Apply the usual ones, and say which these are."""
+    """Apply the usual answers; return a result for each answer."""
     rows = lock_rows(connection, [answer.claim for answer in answers], skip_locked=True)
     moment = now(connection)
     found = [(answer, _find_settlement(answer, each, moment)) for answer, each in zip(answers, rows, strict=True)]
@@ -96,7 +96,7 @@ def _respond(answer: Answer) -> Response:
 
 
 def _find_settlement(answer: Answer, rows: Rows, moment: float) -> Settlement | None:
-    """Find what an answer does if it alone resumes an open suspension whose rows are locked. Otherwise None."""
+    """Return the settlement of an answer that alone resumes an open suspension with locked rows; otherwise None."""
     suspension, callback = rows.suspension, answer.callback
     if suspension is None or rows.segment is None or rows.execution is None or rows.is_withdrawn:
         return None

@@ -1,9 +1,8 @@
-"""Register this process in the store as alive, and notice processes that have died.
+"""Register this process in the store as alive, and detect processes that have died.
 
-A process beats twice a second, from a daemon thread, until it ends: one that drains still runs
-segments, and without beats another would run them a second time. It takes others for dead by what
-it sees itself: a row that did not change while several beats of its own went through. So neither a
-locked database nor a machine that slept makes the living look dead.
+A process beats twice a second, from a daemon thread, until it ends: one that drains still runs segments, which
+others would run again if it stopped beating. It considers another process dead if that row did not change during
+several of its own beats. So neither a locked database nor a suspended machine makes a live process look dead.
 """
 
 import logging
@@ -21,22 +20,22 @@ from pauseflow_nb.store.executions import Row
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.5
-#: Own beats during which another's row must not change before it is taken for dead: about 4 s. Far more than
-#: SQLite lets one writer wait while others take turns, for that wait looks like silence.
+#: Number of own beats without a change of another's row after which it is considered dead: about 4 s. That is far
+#: longer than a writer waits for others on SQLite, which would also look like silence.
 BEATS_OF_SILENCE = 8
 
 
 class Presence:
-    """A row of this process among the workers, for as long as the block lasts.
+    """A row of this process among the workers, during a `with` block.
 
     Args:
         store: The store.
         kind: `"starting"`, `"worker"`, `"server"` or `"attached"`.
         url: Where a server answers.
-        name: The process's id, if it has one already.
-        on_dead: Told of a process that stopped beating, in the beating thread; it is told again until it returns
-            without an error. Without it nobody is looked after.
-        serves: Of a worker: `queues` and `concurrency`.
+        name: Id of the process, if it already has one.
+        on_dead: Called in the beating thread with a process that stopped beating, again until it returns without an
+            error. Without it, other processes are not watched.
+        serves: For a worker: its `queues` and `concurrency`.
     """
 
     def __init__(
@@ -53,6 +52,7 @@ class Presence:
         self._store, self._kind, self._url = store, kind, url
         self._on_dead, self._serves = on_dead, dict(serves or {})
         self._stop = threading.Event()
+        self._has_left_work = False
         self._unchanged: dict[str, tuple[float, int]] = {}
         self._thread = threading.Thread(target=self._loop, name="pauseflow-beat", daemon=True)
 
@@ -64,15 +64,21 @@ class Presence:
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
         self._thread.join(BEAT_SECONDS * 4)
+        if self._has_left_work:
+            return
         try:
             self._store.change(lambda connection: workers.remove(connection, self.name))
         except PauseflowError as problem:
             log.warning("did not say goodbye: %s", problem)
 
     def become(self, kind: str) -> None:
-        """Say that it is of another kind from now on."""
+        """Change the kind of this process in its row."""
         self._kind = kind
         self._beat()
+
+    def leave_work(self) -> None:
+        """Keep the row at the end, although nobody beats then: others take this process for dead, and do what it has left."""
+        self._has_left_work = True
 
     def _beat(self) -> None:
         self._store.change(
@@ -105,7 +111,7 @@ class Presence:
 
     def _bury(self, row: Row, on_dead: Callable[[Row], None]) -> None:
         log.warning("took %s %s for dead", row.kind, row.id)
-        # First what it left, then its row: if we die in between, the next one finds it again.
+        # First the work that it left, then its row: if we die in between, another process finds the row again.
         on_dead(row)
         with transaction(self._store.engine) as connection:
             workers.remove(connection, row.id, row.beat)

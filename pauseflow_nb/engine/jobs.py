@@ -1,7 +1,7 @@
-"""Hand a segment to the workers: one job of DBOS for each, on the store's own database.
+"""Queue segments for the workers: each is one job of DBOS in the store's database.
 
-DBOS is loaded when the first job must be queued, and not before: a notebook that runs to its end
-under `pauseflow run` never needs it.
+DBOS is loaded only when the first job must be queued: a notebook that runs to its end under `pauseflow run` never
+needs it.
 """
 
 import logging
@@ -19,15 +19,15 @@ from pauseflow_nb.store.executions import find_queues
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-#: Names of ours in DBOS's tables. Constants: others would strand what an older version queued.
+#: Our names in DBOS's tables. If they changed, jobs queued by an older version would never run.
 APPLICATION = "pauseflow"
 _QUEUE = "segments"
 JOB = "run_segment"
 VERSION = "pauseflow-1"
-#: Where its tables lie on PostgreSQL; another application of DBOS may have `dbos` there.
+#: Schema of its tables on PostgreSQL; another application of DBOS may use `dbos` there.
 DBOS_SCHEMA = "pauseflow_dbos"
 
-#: Seconds between two looks of a worker for jobs.
+#: Seconds between two polls of a worker for jobs.
 _POLL_SECONDS = 0.25
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Jobs:
             connection: The transaction.
             execution: Id of the execution.
             n: Number of the segment.
-            job: How often it has been queued before; DBOS keeps the first job of a name and drops later ones.
+            job: How often it has been queued before; DBOS keeps the first job of each name and drops later ones.
         """
         self.enqueue_all(connection, [(execution, n, job)])
 
@@ -76,11 +76,11 @@ class Jobs:
         rows.insert(connection)
 
     def forget(self, execution: str, jobs: Iterable[tuple[int, int]]) -> None:
-        """Remove jobs that are not needed any more.
+        """Remove jobs that are no longer needed.
 
         Args:
-            execution: Id of the execution, which is gone.
-            jobs: Number of the segment, and how often it had been queued before, of each.
+            execution: Id of the removed execution.
+            jobs: For each job: number of its segment, and how often that had been queued before.
         """
         self._open()
         assert self._client is not None
@@ -89,11 +89,27 @@ class Jobs:
         except sa.exc.SQLAlchemyError as problem:
             raise StoreUnavailable(named(self._engine), f"the jobs of {execution} cannot be removed") from problem
 
-    def ready(self, change: Callable[[], T]) -> T:
-        """Call what may queue a job; if it does for the first time, load DBOS and call it again.
+    def has_under_way(self, executor: str) -> bool:
+        """Whether a process still has jobs: it runs them, or has left them.
 
-        DBOS cannot be made ready inside the change: its tables are made by another connection, which would wait
-        for the transaction that waits for it.
+        Raises:
+            StoreUnavailable: If the store cannot be read.
+        """
+        self._open()
+        assert self._client is not None
+        try:
+            found = self._client.list_workflows(
+                status="PENDING", executor_id=executor, limit=1, load_input=False, load_output=False
+            )
+        except sa.exc.SQLAlchemyError as problem:
+            raise StoreUnavailable(named(self._engine), f"the jobs of {executor} cannot be read") from problem
+        return bool(found)
+
+    def ready(self, change: Callable[[], T]) -> T:
+        """Call a function that may queue a job; if DBOS is not loaded yet, load it and call the function again.
+
+        DBOS cannot be loaded inside the transaction: another connection creates its tables, and would wait for the
+        transaction that waits for it.
         """
         try:
             return change()
@@ -102,7 +118,7 @@ class Jobs:
             return change()
 
     def register_queues(self, queues: Iterable[str], at_once: int) -> None:
-        """Make queues that workers take jobs from.
+        """Create the queues that workers take jobs from.
 
         Args:
             queues: Their names.
@@ -141,7 +157,7 @@ class Jobs:
 
 
 def name_queue(queue: str) -> str:
-    """Name a queue as DBOS knows it; the default one has the name that earlier versions used."""
+    """Return DBOS's name of a queue; the default queue has the name that earlier versions used."""
     return _QUEUE if queue == DEFAULT_QUEUE else f"{_QUEUE}:{queue}"
 
 
@@ -150,14 +166,14 @@ def _name(execution: str, n: int, job: int) -> str:
 
 
 def migrate_jobs(engine: sa.Engine) -> None:
-    """Bring DBOS's own tables up to date; its clients never do. Any number of processes may try at once."""
+    """Create or migrate DBOS's tables, which its clients never do. Any number of processes may try at once."""
     from dbos import DBOS
 
     logging.getLogger("dbos").setLevel(logging.WARNING)
     try:
         DBOS.migrate(url_with_password(engine), schema=DBOS_SCHEMA)
     except Exception as problem:
-        # Whatever it is, the caller can only say so and try again.
+        # Whatever the error is, the caller can only report it and try again.
         raise StoreUnavailable(named(engine), f"the job tables cannot be made: {problem}") from problem
 
 
@@ -203,4 +219,4 @@ class _NewRows:
 
 
 class _NotReady(Exception):
-    """DBOS is not loaded yet: the transaction must be rolled back, and made again when it is; see `Jobs.ready`."""
+    """DBOS is not loaded yet: the transaction must be rolled back and repeated after that; see `Jobs.ready`."""

@@ -1,8 +1,8 @@
-"""Handle kernel-bound executions: they keep their kernel while they wait, because it alone has a variable that they need.
+"""Handle kernel-bound executions, which keep their kernel while they wait, for variables that cannot be saved.
 
-Such an execution is attached to the process that keeps the kernel, as one of `pauseflow run` is, so
-that nobody else begins its next segment. When that process leaves it or dies, the execution fails:
-what it would continue with is lost, and said so.
+Such an execution is attached to the process that keeps the kernel, as with `pauseflow run`, so that no other process
+begins its next segment. When that process leaves it or dies, the execution fails with an error that names the lost
+variables.
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,9 @@ KERNEL_LOST = "kernel-lost"
 def merge_kernel_variables(
     lost: Iterable[Unsaved], before: list[dict[str, JSON]] | None
 ) -> list[dict[str, JSON]] | None:
-    """Say what binds an execution to its kernel, as the row of a segment has it; None if nothing does."""
-    # A kernel knows the steps of its own segment only: which step made a variable was known when it was first missed.
+    """Return the variables that bind an execution to its kernel, for the segment's row; None if there are none."""
+    # A kernel knows only the steps of its own segment: the step that made a variable was known when it was first
+    # reported.
     made: dict[Any, Any] = {each["name"]: each["cell"] for each in before or []}
     variables = [asdict(unsaved) for unsaved in lost]
     for each in variables:
@@ -35,12 +36,12 @@ def merge_kernel_variables(
 
 
 def find_first_cell(variables: Iterable[dict[str, Any]]) -> int:
-    """Tell the first cell that made one of the variables; 0 if that is not known of one of them."""
+    """Return the first cell that made one of the variables; 0 if that is unknown for one of them."""
     return min((each["cell"] or 0 for each in variables), default=0)
 
 
 def explain_loss(connection: sa.Connection, execution: str, kernel_variables: list[dict[str, Any]]) -> Failure:
-    """Say what a lost kernel means, and what to do."""
+    """Make the error for a lost kernel, which says what to do."""
     first = find_first_cell(kernel_variables)
     runs = sorted(steps.list_runs(connection, [execution]), key=lambda run: int(run.cell))
     step = next((run.step for run in runs if run.cell >= first), None)
@@ -50,7 +51,7 @@ def explain_loss(connection: sa.Connection, execution: str, kernel_variables: li
 
 
 def lose(connection: sa.Connection, segment: Row, row: Row, by: str) -> None:
-    """Let an execution fail whose kept kernel is gone; the caller holds both rows, and it has not ended."""
+    """Fail an execution whose kept kernel has ended; the caller holds both rows, and the execution has not ended."""
     failure = explain_loss(connection, row.id, segment.bound)
     if segment.state != "ended":
         segments.end(connection, segment, "failed")

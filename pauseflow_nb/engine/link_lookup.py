@@ -1,4 +1,4 @@
-"""Find what links refer to: one read for all requests that arrive at the same time."""
+"""Look up the suspensions of links, with one read for all requests that arrive at the same time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pauseflow_nb.store.database import reading
 
 @dataclass(frozen=True)
 class Token:
-    """The token of a link, and the action in its path."""
+    """The token of a link and the action in its path."""
 
     text: str
     action: str
@@ -23,18 +23,18 @@ class Token:
 
 @dataclass(frozen=True)
 class LinkTarget:
-    """What a valid link refers to."""
+    """The claim of a valid link, and the question that it answers."""
 
     claim: Claim
-    #: What the suspension asks; None if none is open.
+    #: The question; None if no suspension is open.
     question: Question | None
 
 
 def read_link_targets(store: OpenStore, tokens: Sequence[Token]) -> list[LinkTarget | Exception]:
-    """Verify the tokens of links, and read what each asks.
+    """Verify the tokens of links, and read the question of each.
 
     Returns:
-        For each what it refers to, or its error: UnknownLink, LinkWithdrawn.
+        For each token its target, or an error: UnknownLink, LinkWithdrawn.
     """
     try:
         with reading(store.engine) as connection:

@@ -12,7 +12,7 @@ from pauseflow_nb.store.executions import Row
 
 @dataclass(frozen=True)
 class Rows:
-    """What a callback is applied to, locked in the transaction; None for a row that is not there."""
+    """The rows that a callback changes, locked in the transaction; None for a row that does not exist."""
 
     segment: Row | None
     execution: Row | None
@@ -22,12 +22,12 @@ class Rows:
 
 
 def lock_rows(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> list[Rows]:
-    """Lock what claims mean: all segments, then all executions, then all suspensions.
+    """Lock the rows of claims: all segments, then all executions, then all suspensions.
 
     Args:
         connection: The caller's transaction.
-        claims: Of any number of executions.
-        skip_locked: Whether to leave out rows that another transaction holds, instead of waiting for it.
+        claims: Claims for any number of executions.
+        skip_locked: Whether to skip rows that another transaction has locked, instead of waiting.
     """
     names = [(claim.execution, claim.segment) for claim in claims]
     found = segments.lock_all(connection, names, skip_locked=skip_locked)
@@ -39,7 +39,7 @@ def lock_rows(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked
             found.get((claim.execution, claim.segment)),
             row := rows.get(claim.execution),
             open_ones.get(suspensions.key_of(claim)),
-            # A claim without a key is no link's.
+            # A claim without a key is not of a link.
             claim.key is not None
             and (claim.key in withdrawn or (row is not None and row.revocations != claim.revocations)),
         )

@@ -1,4 +1,4 @@
-"""Find the notebook of an execution as it was left: in its output, where it could not be stored at the time."""
+"""Find the newest version of an execution's notebook, which may be its output if it could not be stored."""
 
 import contextlib
 import logging
@@ -20,22 +20,22 @@ from pauseflow_nb.store.executions import FINAL, Row
 
 log = logging.getLogger(__name__)
 
-#: Kinds of reasons for which an execution fails although none of its cells did.
+#: Kinds of reasons for which an execution fails although no cell failed.
 ENDS_OUTSIDE_CELLS = frozenset({"environment", "crashed", KERNEL_LOST})
 
 
 def find_newest(
     engine: sa.Engine, row: Row, document: Document, *, suspension: Row | None, segment: Row | None
 ) -> Document:
-    """Take the notebook from the output if the stored one lacks what the store knows, and the output has it.
+    """Return the notebook from the output if it has progress that the stored notebook lacks.
 
-    Where neither has it, the stored notebook says of each cell that has run what became of it.
+    If neither has it, the stored notebook gets the status of each cell that has run.
 
     Args:
         engine: The database.
         row: The execution.
-        document: Its notebook as it was stored last.
-        suspension: What it waited for last, if anything.
+        document: Its notebook, as last stored.
+        suspension: Its last suspension, if there is one.
         segment: Its newest segment.
     """
     if segment is None:
@@ -54,7 +54,7 @@ def find_newest(
 
 
 def _is_same_program(one: Document, other: Document) -> bool:
-    """Whether two notebooks run the same: a user may write to the output."""
+    """Whether two notebooks have the same code: a user may have edited the output."""
 
     def read(document: Document) -> list[tuple[object, ...]]:
         return [(cell.get("id"), cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in document.cells]
@@ -64,7 +64,7 @@ def _is_same_program(one: Document, other: Document) -> bool:
 
 @dataclass(frozen=True)
 class _Progress:
-    """How far an execution has come, as the store knows it."""
+    """The progress of an execution, according to the store."""
 
     row: Row
     suspension: Row | None
@@ -72,14 +72,14 @@ class _Progress:
 
     @property
     def done(self) -> int:
-        """How many cells have ended well."""
+        """Return how many cells have succeeded."""
         if self._is_waiting or self.row.state == "completed":
             return int(self.row.cells_done)
         return int(self.segment.first_cell) if self.failed is None else self.failed
 
     @property
     def failed(self) -> int | None:
-        """Index of the cell that failed; None if none did."""
+        """Return the index of the cell that failed, or None."""
         if self.row.state != "failed" or not self._is_ended_by_cell:
             return None
         cell = (self.row.error or {}).get("cell")
@@ -93,18 +93,18 @@ class _Progress:
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether the newest segment ended by what the execution waits for, or waited for at its end."""
+        """Whether the newest segment ended with the last suspension."""
         found = self.suspension
         return found is not None and found.kind != "pause" and found.segment == self.segment.n
 
     @property
     def _question(self) -> Row | None:
-        """The suspension after which no cell has run."""
+        """Return the suspension after which no cell has run."""
         has_run = self.segment.attempt > 1 or (self.segment.attempt == 1 and self.row.state in FINAL)
         return self.suspension if self._is_waiting or not has_run else None
 
     def is_missing_in(self, document: Document) -> bool:
-        """Whether a notebook lacks some of it."""
+        """Whether a notebook lacks some of this progress."""
         failed, question = self.failed, self._question
         return bool(
             cell_statuses.list_missing(document, self.done)
@@ -114,7 +114,7 @@ class _Progress:
         )
 
     def is_authentic(self, connection: sa.Connection, document: Document) -> bool:
-        """Whether the store knows by its digests that nobody has changed the cells of a notebook, or has signed nothing."""
+        """Whether the cells of a notebook match the digests in the store, or nothing was signed."""
         if self._is_ended_by_cell:
             return is_sealed(connection, self.row.id, self.row.state, document)
         question = self._question
@@ -125,6 +125,6 @@ class _Progress:
 
 
 def _place(suspension: Row) -> Place:
-    """Say where its card stands: a fork keeps the card of what it was forked from."""
+    """Return the place of its card: a fork keeps the card of its source."""
     own = {name: getattr(suspension, name) for name in ("step", "run", "segment", "ordinal")}
     return Place(**((suspension.shown or {}).get("suspension") or own))

@@ -1,4 +1,4 @@
-"""Queue the next segments of executions whose suspensions are settled: of one, or of many that are settled together."""
+"""Queue the next segments of one or many executions whose suspensions are settled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,38 +21,38 @@ from pauseflow_nb.store.views import has_rules, name_settlement
 
 @dataclass(frozen=True)
 class Settlement:
-    """What wakes one execution."""
+    """A settled suspension that wakes its execution."""
 
     suspension: Row
-    #: The segment that it ended.
+    #: The segment that ended with it.
     before: Row | None
-    #: The process that runs the execution's segments itself; None: any worker.
+    #: The process that is attached to the execution; None: any worker runs it.
     attached_to: str | None
     by: str
-    #: The answer, also if the clock gives it; None: there is none.
+    #: The answer, also a default of the clock; None if there is none.
     envelope: dict[str, JSON] | None = None
-    #: Whether somebody has sent it.
+    #: Whether a person or program has sent it.
     is_sent: bool = False
     approvals: list[dict[str, JSON]] = field(default_factory=list)
-    #: The digest of what the sender saw.
+    #: Digest of the question that the sender saw.
     seen: str | None = None
     comment: str | None = None
 
 
 def resume_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
-    """Settle suspensions that are open at a moment, and wake their executions; the caller holds all rows."""
+    """Settle open suspensions at a moment, and wake their executions; the caller holds all rows."""
     suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in settlements], moment)
     _wake_all(connection, jobs, settlements, "resume", moment)
 
 
 def time_out_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
-    """Settle suspensions whose time is over at a moment, and wake their executions; the caller holds all rows."""
+    """Settle suspensions whose deadline has passed at a moment, and wake their executions; the caller holds all rows."""
     suspensions.time_out_all(connection, [each.suspension for each in settlements], moment)
     _wake_all(connection, jobs, settlements, "timeout", moment)
 
 
 def wake_one(connection: sa.Connection, jobs: Jobs, settlement: Settlement) -> None:
-    """Wake one execution; the caller has settled its suspension and noted that in the audit trail."""
+    """Wake one execution; the caller has settled its suspension and recorded that in the audit trail."""
     name_records(connection, _queue_all(connection, jobs, [settlement], now(connection)))
 
 
@@ -67,10 +67,10 @@ def _wake_all(
 def _queue_all(
     connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float
 ) -> dict[str, dict[str, JSON]]:
-    """Queue the next segments, and publish `$resume_data` where later segments find it too; no two of one execution.
+    """Queue the next segments, at most one of each execution, and store `$resume_data` for all later segments.
 
     Returns:
-        What the audit trail must say of the records, see `record_decisions`.
+        Facts of the records for the audit trail; see `record_decisions`.
     """
     at = iso(moment) or ""
     answers = [complete_envelope(each, at) for each in settlements]
@@ -88,12 +88,12 @@ def _queue_all(
         [
             MadeDecision(each.suspension, describe_decision(wake, answer), each.seen)
             for each, wake, answer in zip(settlements, wakes, answers, strict=True)
-            # That the clock ends a delay or runs a step again is nobody's decision.
+            # The end of a delay and a rerun by the clock are not decisions.
             if each.by != "notebooks" and (each.by != "clock" or each.suspension.kind == "suspend")
         ],
         moment,
     )
-    # Not simply the next number: a segment may have ended by refusing an earlier answer.
+    # Not simply the next number: there may be a segment that refused an earlier answer.
     numbers = segments.next_numbers(connection, [each.suspension.execution for each in settlements])
     segments.add_all(
         connection,
@@ -117,7 +117,7 @@ def _queue_all(
 
 
 def complete_envelope(settlement: Settlement, moment: str) -> dict[str, JSON] | None:
-    """Add to an answer who gave it, when, and who else approved."""
+    """Add to an envelope who answered, when, and who else approved."""
     if settlement.envelope is None:
         return None
     envelope, by = settlement.envelope, settlement.by

@@ -1,7 +1,8 @@
-"""Open a store: its database, files and queue of jobs, which each function of the engine that changes a store takes."""
+"""Open a store: its database, files and queue of jobs, as the functions of the engine need it."""
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import sqlalchemy as sa
@@ -21,14 +22,16 @@ from pauseflow_nb.store.migrate import migrate
 if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
 
-#: How often a change is made again that PostgreSQL has undone because of others at the same time.
+#: How often a change is repeated that PostgreSQL has rolled back because of concurrent changes.
 _MOST_CONFLICTS = 3
+#: Reminders that are sent at once: a mail server may be slow.
+_MOST_REMINDERS = 32
 
 T = TypeVar("T")
 
 
 class OpenStore:
-    """The database and the files that the settings name. May be used by many threads at once."""
+    """The database and the files that the settings name; thread-safe."""
 
     def __init__(self, settings: Settings, engine: sa.Engine, *, base_url: str | None = None) -> None:
         """Use `open`."""
@@ -36,33 +39,36 @@ class OpenStore:
         self.engine = engine
         self.files = Files(settings.storage)
         self.jobs = Jobs(engine)
-        #: Checks answers; the processes that it needs are started with the first one.
+        #: Checks answers; it starts its processes for the first one.
         self.checker = default_checker()
+        #: Sends reminders; a process that ends waits for those that it has taken, because no other one sends them.
+        self.reminders = ThreadPoolExecutor(_MOST_REMINDERS, "pauseflow-reminder")
         self._base_url = base_url
         keys.add_first(engine)
 
     @classmethod
     def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:
-        """Open the store that the settings name; create its tables, or bring them up to date.
+        """Open the store that the settings name, and create or migrate its tables.
 
         Args:
             settings: Which store.
             base_url: Base of the links while no server of this store is alive and no `public_url` is set.
 
         Raises:
-            StoreUnavailable: If the database is locked, gone or unfit.
+            StoreUnavailable: If the database is locked, missing or unusable.
         """
         engine = open_engine(settings.db)
         migrate(engine)
         return cls(settings, engine, base_url=base_url)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Wait for the reminders that are being sent, and close all connections."""
+        self.reminders.shutdown()
         self.jobs.close()
         self.engine.dispose()
 
     def change(self, change: Callable[[sa.Connection], T]) -> T:
-        """Make a change in one transaction that may queue jobs. It may be called several times, and is committed once."""
+        """Call a change in a transaction that may queue jobs; it may be called several times, and is committed once."""
 
         def attempt() -> T:
             with transaction(self.engine) as connection:
@@ -79,12 +85,12 @@ class OpenStore:
     # Notebooks
 
     def read_document(self, execution: Row) -> "Document":
-        """Read an execution's notebook as the runner knows it.
+        """Read the notebook of an execution.
 
         Raises:
             NotebookGone: If its file was removed.
         """
-        from pauseflow_nb.runner.document import Document  # lazily: most processes only show it
+        from pauseflow_nb.runner.document import Document  # lazily: most processes do not work with notebooks
 
         try:
             return Document.from_bytes(self.files.read(execution.document))
@@ -108,12 +114,12 @@ class OpenStore:
 
     @property
     def signer(self) -> Signer:
-        """The keys of this moment: other processes may have rotated them."""
+        """Read the current keys, which other processes may have rotated."""
         with reading(self.engine) as connection:
             return keys.read_signer(connection)
 
     def base_url(self) -> str:
-        """Choose the base of all links, without a slash at its end.
+        """Return the URL that all links begin with, without a trailing slash.
 
         In order: the setting `public_url`; the address that JupyterHub gives this process; a server that is
         registered in the store and alive; this process's own listener; the configured port on this machine.
@@ -134,7 +140,7 @@ class OpenStore:
         return found[0] if found else None
 
     def link_maker(self) -> Callable[[Claim], Links]:
-        """Return a function that makes links with the base and the key of this moment."""
+        """Return a function that makes links with the current base URL and key."""
         base, signer = self.base_url(), self.signer
         return lambda claim: signer.links(
             base, claim.execution, claim.segment, claim.step, claim.ordinal, revocations=claim.revocations

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 _SEEN_SECONDS = 5.0
 
-#: Kinds of processes that may run a segment. One that starts takes its first jobs a moment before it says so.
+#: Kinds of processes that may run a segment. One that starts takes its first jobs just before its kind changes.
 _RUNNERS = ("worker", "starting", "attached")
 
 
@@ -29,7 +29,7 @@ def attach(store: OpenStore, execution: str, process: str) -> bool:
     """Attach an execution to a process, which takes it over from the workers or from a process that has ended.
 
     Returns:
-        False if it has ended, or a process that is alive runs it.
+        False if the execution has ended, or another live process runs it.
 
     Raises:
         UnknownExecution: If there is none.
@@ -48,7 +48,7 @@ def attach(store: OpenStore, execution: str, process: str) -> bool:
         executions.attach(connection, execution, process)
         audit.note(connection, execution, "attached", process, segment=segment.n)
         if segment.state != "ended":
-            # Its job, if there is one, has nothing to do any more.
+            # Its job, if there is one, will do nothing.
             segments.release(connection, segment, crashed=segment.state == "running", new_job=True)
             executions.set_state(connection, execution, "queued")
         return True
@@ -62,7 +62,7 @@ def detach(store: OpenStore, execution: str, *, process: str | None = None) -> N
     Args:
         store: The store.
         execution: Its id.
-        process: Only if it is still attached to this one.
+        process: Do this only if the execution is still attached to this process.
     """
 
     def change(connection: sa.Connection) -> None:
@@ -75,7 +75,7 @@ def detach(store: OpenStore, execution: str, *, process: str | None = None) -> N
             return
         audit.note(connection, execution, "detached", row.attached_to, segment=segment.n)
         if segment.bound is not None:
-            # The kernel that it needs ends with the process, or has ended.
+            # The kernel that it needs has ended, or ends with the process.
             lose(connection, segment, row, row.attached_to)
             return
         if segment.state == "running":
@@ -90,7 +90,7 @@ def detach(store: OpenStore, execution: str, *, process: str | None = None) -> N
 
 
 class Watch:
-    """One thread that looks after all segments of this process, while there are any."""
+    """Watches the running segments of this process from one thread."""
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
@@ -100,7 +100,7 @@ class Watch:
 
     @contextlib.contextmanager
     def over(self, segment: Row, control: Control) -> Iterator[None]:
-        """Watch one segment: its kernel is interrupted, and killed a little later, once it is not ours any more."""
+        """Watch one segment; when this process has lost it, interrupt its kernel, and kill it a little later."""
         key = (segment.execution, segment.n)
         with self._lock:
             self._running[key] = (segment, control)
@@ -119,7 +119,7 @@ class Watch:
                 idle.end()
 
     def list_running(self) -> list[tuple[Row, Control]]:
-        """List what runs now."""
+        """List the segments that run now."""
         with self._lock:
             return list(self._running.values())
 
@@ -136,7 +136,7 @@ class _Looker(threading.Thread):
             is_time = time.monotonic() - seen_at > _SEEN_SECONDS
             if is_time:
                 seen_at = time.monotonic()
-            # A store that cannot be reached says nothing about who owns what.
+            # If the store cannot be reached, the owners are unknown.
             with contextlib.suppress(PauseflowError):
                 self._look(self._running(), note=is_time)
 

@@ -1,4 +1,4 @@
-"""Define the plan of an execution, which becomes its first rows: which notebook is run, and how."""
+"""Define the plan of an execution: which notebook is run, and how. It becomes the execution's first rows."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """A notebook as it was frozen, and how it is to be run."""
+    """A frozen notebook, and how to run it."""
 
     #: The notebook's path as the user gave it.
     notebook: str
-    #: The frozen notebook, parameters injected.
+    #: The frozen notebook, with its parameters injected.
     document: bytes
     output: str | None
     inputs: dict[str, JSON]
@@ -29,7 +29,7 @@ class Plan:
     cells: int
     steps: list[str]
     kernel: str
-    #: The Python that the kernel needs, if it is one.
+    #: Path of the kernel's Python interpreter, if it is a Python kernel.
     interpreter: str | None
     cwd: str
     #: `"user:NAME"`.
@@ -77,14 +77,14 @@ def plan_notebook(
     kernel: str | None = None,
     queue: str | None = None,
 ) -> Plan:
-    """Plan to run a notebook without an output of its own: that of a trigger, or one that a step of another starts.
+    """Plan to run a notebook without an output, for a trigger or for a step of another notebook.
 
-    `queue` is that of a notebook whose metadata names none; None: the default one.
+    `queue` is for a notebook whose metadata name no queue; None: the default queue.
 
     Raises:
         PauseflowError: As `runner.notebook.freeze` does, if the notebook cannot be run with these parameters.
     """
-    # Lazily: only this needs the notebook's side of the house.
+    # Lazily: only this needs notebooks.
     from pauseflow_nb.runner.notebook import freeze
 
     frozen = freeze(notebook, parameters, kernel=kernel, queue=queue)
@@ -104,13 +104,13 @@ def add_execution(
     """Add a queued execution in the caller's transaction.
 
     Args:
-        connection: The transaction, which must run under `OpenStore.change`.
+        connection: The transaction, made by `OpenStore.change`.
         jobs: The queue of the store.
         execution: Its id.
-        plan: What to run.
+        plan: The notebook, and how to run it.
         document: The stored notebook's name.
         attached_to: The process that will run it itself; None: any worker.
-        more: Other columns of its row.
+        more: Values of other columns of its row.
     """
     executions.add(
         connection,

@@ -1,4 +1,4 @@
-"""Define the events of a process that runs segments, for a progress bar or a log."""
+"""Define the events that a process emits while it runs segments, for a progress bar or a log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to an execution.
+    """An event of an execution.
 
     Kinds, and what stands in `data`:
 

@@ -1,6 +1,6 @@
 """Change a store on behalf of a user: start, answer, suspend and cancel executions, rotate keys, revoke links.
 
-What a method says has happened when it returns.
+The effect of a method is durable when it returns.
 """
 
 import functools
@@ -49,22 +49,22 @@ from pauseflow_nb.store.executions import Row
 
 
 class Queue(Reader):
-    """The store as server, commands and Python programs use it. May be used by many threads at once."""
+    """The store, as server, commands and Python programs use it; thread-safe."""
 
     def __init__(self, settings: Settings, engine: sa.Engine, *, base_url: str | None = None) -> None:
         """Use `open`."""
         super().__init__(settings, engine, base_url=base_url)
-        #: Where large bodies of answers are written.
+        #: Writes large bodies of answers to the storage.
         self.bodies = BodyRoom(self.files, settings.quota, settings.max_body)
-        #: Reads what links ask, of all requests that come at the same time in one go.
+        #: Looks up links, with one read for all requests that arrive at the same time.
         self.link_lookups = Batcher(
             functools.partial(read_link_targets, self), name="pauseflow-links", most=MOST_TOGETHER
         )
-        #: Settles what comes at the same time in one transaction.
+        #: Settles answers that arrive at the same time in one transaction.
         self.settling = Batcher(functools.partial(settle_together, self), name="pauseflow-settling", most=MOST_TOGETHER)
 
     def close(self) -> None:
-        """Settle what has come, and close all connections."""
+        """Settle the pending answers, send the reminders that were claimed, and close all connections."""
         self.link_lookups.close()
         self.settling.close()
         super().close()
@@ -75,7 +75,7 @@ class Queue(Reader):
         """Start an execution.
 
         Args:
-            plan: What to run.
+            plan: The notebook, and how to run it.
             attached_to: The process that will run it itself, named by `store.workers.process_name`; None: any worker.
 
         Returns:
@@ -98,7 +98,7 @@ class Queue(Reader):
             require_free_output(connection, output)
             add_execution(connection, self.jobs, execution, plan, document, output=output, attached_to=attached_to)
             if attached_to is not None:
-                # In one transaction: a process that dies at once must be known, or nobody takes over from it.
+                # In one transaction: if the process dies at once, others must know it to take over.
                 workers.beat(connection, attached_to, "attached", None)
             return execution
 
@@ -108,27 +108,27 @@ class Queue(Reader):
             self.files.remove(execution)
             raise explain_conflict(self, output) from None
         except (OutputInUse, StorageFull):
-            # Not if the store does not answer: it may have added the execution. What it does not name, `gc` removes.
+            # Kept if the store does not answer: it may have added the execution. Otherwise `gc` removes the files.
             self.files.remove(execution)
             raise
 
     # Settling
 
     def settle(self, claim: Claim, callback: Callback) -> Response:
-        """Apply what came over a public link; a token must have been verified before.
+        """Apply a callback from a public link, whose token must have been verified.
 
-        The answer is checked first, which may take seconds, and holds no transaction meanwhile.
+        The answer is checked first, outside of transactions, which may take seconds.
 
         Raises:
-            LinkWithdrawn: If the link was withdrawn since.
-            NoChecker: If it cannot be checked now.
+            LinkWithdrawn: If the link was withdrawn after it was verified.
+            NoChecker: If the answer cannot be checked now.
         """
         while True:
             answer = Answer(claim, callback, judge_callback(self, claim, callback))
             try:
                 response = self._settle(answer)
             except NotJudged:
-                # The suspension was opened in between.
+                # The suspension was opened after the answer was judged.
                 continue
             break
         if response.status == 200 and response.body.get("state") == "cancelled":
@@ -157,8 +157,8 @@ class Queue(Reader):
             execution: Its id.
             step: Which suspension, if several are open: the step's name, or an `address` or a `path` with dots, as
                 `view` shows them.
-            data: JSON value for the notebook, as a request's body would be; `NOTHING`: there is none.
-            form: In its place, what stands in the form of the question: input name → texts.
+            data: JSON value for the notebook, like the body of a request; `NOTHING` if there is none.
+            form: Instead of `data`, the contents of the question's form: input name → texts.
             by: `"user:NAME"`.
             seen: The `shown` of the suspension as this user saw it; if that has changed, nothing is settled (409). None:
                 not checked.
@@ -167,7 +167,7 @@ class Queue(Reader):
             UnknownExecution: If there is none.
             NotSuspended: If nothing waits, or not in this step.
             AmbiguousSuspension: If several wait and none was named.
-            NotJSON: If the data is no JSON.
+            NotJSON: If the data is not JSON.
         """
         require_json("data", None if data is NOTHING else data)
         with reading(self.engine) as connection:
@@ -187,12 +187,12 @@ class Queue(Reader):
     def send_back(
         self, execution: str, *, step: str | None = None, comment: str | None = None, by: str, seen: str | None = None
     ) -> Response:
-        """Send an open suspension back as a user whose name is known: its step runs again, with the comment.
+        """Send an open suspension back as a user whose name is known, so that its step runs again with the comment.
 
         Args:
             execution: Its id.
             step: Which suspension, as in `resume`.
-            comment: What is to change.
+            comment: What to change.
             by: `"user:NAME"`.
             seen: As in `resume`.
 
@@ -209,9 +209,9 @@ class Queue(Reader):
         )
 
     def cancel(self, execution: str, *, by: str, text: str | None = None) -> None:
-        """Cancel an execution in whatever state it is; one that has ended stays as it is.
+        """Cancel an execution in any state, unless it has ended.
 
-        A worker that runs it interrupts the kernel within a second; what it still sends does not count.
+        A worker that runs it interrupts the kernel within a second, and ignores what it still sends.
 
         Raises:
             UnknownExecution: If there is none.
@@ -221,19 +221,19 @@ class Queue(Reader):
     # Keys and links
 
     def rotate_keys(self, *, by: str, withdraw: bool = False) -> list[int]:
-        """Sign with a new key from now on, in every process of this store.
+        """Add a key, with which all processes of this store sign from now on.
 
         Args:
-            by: Who asks for it.
+            by: The person who requests it.
             withdraw: Whether links that older keys signed are refused from now on.
 
         Returns:
-            The numbers of the keys that were withdrawn.
+            The numbers of the withdrawn keys.
         """
         return self.change(lambda connection: keys.rotate(connection, by=by, withdraw=withdraw))
 
     def revoke(self, execution: str, *, by: str) -> None:
-        """Refuse all links of an execution that were made before, and those of the notebooks that wait below it.
+        """Refuse all links of an execution made so far, and those of its nested executions that wait.
 
         Raises:
             UnknownExecution: If there is none.
@@ -254,16 +254,16 @@ class Queue(Reader):
     def suspend(self, execution: str, *, by: str, with_parent: bool = False) -> None:
         """Suspend an execution from outside, before its next cell; it continues when it is resumed.
 
-        Of one that waits for notebooks, those that run and are linked to it are suspended.
+        If it waits for notebooks, those that run and are linked to it are suspended.
 
         Args:
             execution: Its id.
-            by: Who asks for it.
-            with_parent: Whether its parent is being suspended, which it follows.
+            by: The person who requests it.
+            with_parent: Whether it is suspended together with its parent.
 
         Raises:
             UnknownExecution: If there is none.
-            CannotSuspend: If it waits already, has ended, or belongs to another.
+            CannotSuspend: If it already waits, has ended, or is linked to a parent.
         """
 
         def change(connection: sa.Connection) -> bool:

@@ -37,9 +37,9 @@ from pauseflow_nb.store.views import (
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot import VariableReport
 
-#: States of an execution that needs an answer, or the clock.
+#: States of an execution that waits for an answer or the clock.
 _WAITING = frozenset({"suspended", "waiting", "paused"})
-#: What a page shows of a suspension as its row has it.
+#: Columns of a suspension that a page shows unchanged.
 _QUESTION = (
     "cell",
     "kind",
@@ -59,12 +59,12 @@ Views: TypeAlias = list[dict[str, Any]]
 
 
 class Reader(OpenStore):
-    """An open store that can be looked at. A `Queue` can change it, too."""
+    """Reads from an open store; a `Queue` can change it, too."""
 
     # Executions
 
     def find_beginning(self, beginning: str, limit: int) -> "list[str]":
-        """Find the ids of executions that begin with a text, the newest first."""
+        """Find the executions whose ids begin with a text, newest first."""
         with reading(self.engine) as connection:
             return find_beginning(connection, beginning, limit)
 
@@ -80,13 +80,13 @@ class Reader(OpenStore):
     def view(
         self, execution: str, *, with_links: bool = True, history: bool = False, envelopes: bool = False
     ) -> dict[str, Any]:
-        """Show an execution, and what its records say: `decisions`.
+        """Show an execution with its decision records, `decisions`.
 
         Args:
             execution: Its id.
-            with_links: Whether the viewer may resume it.
+            with_links: Whether the viewer may see links.
             history: Whether to add every run of every step and every suspension.
-            envelopes: Whether to add to each record the envelope that was signed.
+            envelopes: Whether to add the signed envelope to each record.
 
         Raises:
             UnknownExecution: If there is none.
@@ -100,7 +100,7 @@ class Reader(OpenStore):
         return found[0]
 
     def only_waits(self, execution: str) -> bool:
-        """Whether it waits, with all that it has started: nothing continues before an answer or the clock.
+        """Whether it and all executions nested in it only wait for answers or the clock.
 
         Raises:
             UnknownExecution: If there is none.
@@ -108,17 +108,17 @@ class Reader(OpenStore):
         with reading(self.engine) as connection:
             states = {self._row(connection, execution).state}
             states |= {row.state for row in unended_below(connection, execution)}
-            # Without one that is open, all the notebooks that it waits for have ended.
+            # If none is open, all the notebooks that it waits for have ended.
             return states <= _WAITING and bool(open_below(connection, execution))
 
     def variables(self, execution: str) -> "tuple[VariableReport, ...]":
-        """List the variables in the last checkpoint, the largest first, without loading any of them.
+        """List the variables in the last checkpoint, largest first, without loading them.
 
         Raises:
             UnknownExecution: If there is none.
             SnapshotDamaged: If the checkpoint is missing or not what was written.
         """
-        from pauseflow_nb.kernel.snapshot import describe_saved  # lazy: cloudpickle
+        from pauseflow_nb.kernel.snapshot import describe_saved  # lazily: it loads cloudpickle
 
         with reading(self.engine) as connection:
             row = self._row(connection, execution)
@@ -151,19 +151,19 @@ class Reader(OpenStore):
         offset: int = 0,
         with_links: bool = False,
     ) -> Views:
-        """Show executions, the newest first.
+        """List executions, newest first.
 
         Args:
-            states: Only those in one of these states.
-            text: Only those whose notebook, output or id contains this. One or two characters are looked for in the newest
-                10,000 executions only.
-            after: Only those that come after this one: the last of the page before.
-            limit: How many at most.
-            offset: How many to skip.
-            with_links: Whether the viewer may resume them.
+            states: List only executions in these states.
+            text: List only executions whose notebook, output or id contains this text. A text of one or two characters is
+                searched for in the newest 10,000 executions only.
+            after: List only executions after this one: the last one of the previous page.
+            limit: Most executions to list.
+            offset: Number of executions to skip.
+            with_links: Whether the viewer may see links.
 
         Raises:
-            UnknownExecution: If there is none to come after.
+            UnknownExecution: If `after` does not exist.
         """
         links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
@@ -181,7 +181,7 @@ class Reader(OpenStore):
             return [{**line, "at": iso(line["at"])} for line in audit.read_trail(connection, execution)]
 
     def document(self, execution: str) -> bytes:
-        """Read the executed notebook as the store has it.
+        """Read the executed notebook from the store.
 
         Raises:
             UnknownExecution: If there is none.
@@ -193,16 +193,16 @@ class Reader(OpenStore):
             try:
                 return self.files.read(row.document)
             except FileNotFoundError:
-                # A newer one may have taken its place since its name was read.
+                # A newer one may have replaced it since its name was read.
                 if is_last:
                     raise self.explain_missing_notebook(row) from None
         raise AssertionError
 
     def claim_page(self, claim: Claim, by: str = LINK) -> dict[str, Any] | None:
-        """Read what the approval page shows to a person; None if there is no such execution.
+        """Collect what the approval page shows to a person; None if there is no such execution.
 
         Its `suspension` is `open`, `settled`, `void`, or `running` while the step has not ended; `kept` lists the
-        answers that wait for that. `refusals` says which actions this person may not do, and why.
+        answers that wait for its end. `refusals` names the actions that this person may not take, and why.
         """
         with reading(self.engine) as connection:
             row = executions.find(connection, claim.execution)
@@ -265,7 +265,7 @@ class Reader(OpenStore):
         return claim
 
     def list_keys(self) -> Views:
-        """Describe the keys, oldest first, without anything secret."""
+        """Describe the keys, oldest first, without secrets."""
         with reading(self.engine) as connection:
             found = keys.list_keys(connection)
         return [
@@ -285,13 +285,13 @@ class Reader(OpenStore):
         """Export the public half of a key as PEM.
 
         Raises:
-            UnknownKey: If there is none of this number.
+            UnknownKey: If there is no key with this number.
         """
         with reading(self.engine) as connection:
             return keys.export_public_pem(connection, number)
 
     def read_schema(self, claim: Claim) -> dict[str, JSON] | None:
-        """Read the schema that an answer over a link must fit; None: any answer fits, or it is not known yet."""
+        """Read the schema for answers to a link; None if any answer fits, or it is not known yet."""
         with reading(self.engine) as connection:
             found = suspensions.find(connection, claim)
         return None if found is None else found.schema
@@ -304,11 +304,11 @@ class Reader(OpenStore):
     # Addresses and processes
 
     def has_live_worker(self, pid: int | None = None, *, queue: str | None = None) -> bool:
-        """Whether some worker would run what is queued.
+        """Whether a live worker would run queued segments.
 
         Args:
-            pid: Only one that is this process of this machine.
-            queue: Only one that serves this queue; None: any.
+            pid: Only the worker with this process id on this machine.
+            queue: Only workers that serve this queue; None: any worker.
         """
         with reading(self.engine) as connection:
             found = workers.list_alive(connection, "worker")
@@ -318,7 +318,7 @@ class Reader(OpenStore):
         )
 
     def list_processes(self) -> Sequence[workers.ProcessFacts]:
-        """List the processes of this store that are alive, the newest first."""
+        """List the live processes of this store, newest first."""
         with reading(self.engine) as connection:
             return workers.list_processes(connection)
 
@@ -328,12 +328,12 @@ class Reader(OpenStore):
             return count_queued(connection)
 
     def has_starting_worker(self) -> bool:
-        """Whether a worker is on its way that takes no jobs yet."""
+        """Whether a worker is starting that does not take jobs yet."""
         with reading(self.engine) as connection:
             return bool(workers.list_alive(connection, "starting"))
 
     def has_runner(self, execution: str) -> bool:
-        """Whether a worker, or the process that it is attached to, would run this execution."""
+        """Whether a live worker, or the process that the execution is attached to, would run it."""
         with reading(self.engine) as connection:
             attached = self._row(connection, execution).attached_to
             if attached is not None:
@@ -342,7 +342,7 @@ class Reader(OpenStore):
             return bool(workers.list_serving(connection, self._find_queue(connection, execution)))
 
     def find_queue(self, execution: str) -> str:
-        """Find the queue in which an execution continues, or runs."""
+        """Find the queue in which an execution runs or will continue."""
         with reading(self.engine) as connection:
             return self._find_queue(connection, execution)
 
@@ -356,7 +356,7 @@ class Reader(OpenStore):
         """Find the process of this store that listens on a port of this machine.
 
         Returns:
-            `"run"` or `"server"`, and the number of the process; empty if none of this store does.
+            `"run"` or `"server"`, and the process id; empty if it is no process of this store.
         """
         machine = f"{socket.gethostname()}:"
         with reading(self.engine) as connection:
@@ -369,7 +369,7 @@ class Reader(OpenStore):
         return ("run" if found[0] in attached else "server", found[0]) if found else ()
 
     def _row(self, connection: sa.Connection, execution: str) -> Row:
-        """Read what says where an execution stands: a damaged value beside it hides nothing of that."""
+        """Read the columns for the state of an execution, so that damaged values in other columns do not matter."""
         row = executions.find_plain(connection, execution)
         if row is None:
             raise UnknownExecution(execution)
@@ -395,6 +395,6 @@ def _show_records(connection: sa.Connection, execution: str, *, envelopes: bool)
             whole = decisions.list_all(connection, execution)
             found = [{**each, "envelope": envelope} for each, envelope in zip(found, whole, strict=True)]
     except (StoreDamaged, ValueError, TypeError) as problem:
-        # The rest of the execution can be shown all the same.
+        # The rest of the execution can still be shown.
         return [{"problem": f"the decision records cannot be read ({problem})"}]
     return found

@@ -1,4 +1,4 @@
-"""Write into the store what happens while an attempt runs: progress, steps, checkpoints, pauses."""
+"""Record in the store what happens while an attempt runs: progress, steps, checkpoints, pauses."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ _PROGRESS_SECONDS = 0.5
 
 
 class Recording:
-    """The observer of one attempt."""
+    """Observes one attempt."""
 
     def __init__(self, attempt: Attempt) -> None:
         """Take the attempt."""
@@ -48,7 +48,7 @@ class Recording:
             self._attempt.change(lambda connection: self._progress(connection, done))
 
     def on_losses(self, losses: list[Loss]) -> None:
-        """Note what the kernel could not restore, and say so: an attempt before this one may have missed other things."""
+        """Record and report what the kernel could not restore, which may differ between attempts."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
@@ -65,7 +65,7 @@ class Recording:
             self._attempt.tell("said", text=f"⚠ {loss}")
 
     def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
-        """Note it before the step does anything: after a crash its next attempt knows of this one."""
+        """Record the start before the step does anything, so that an attempt after a crash knows of it."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
@@ -75,7 +75,7 @@ class Recording:
         self._attempt.tell("step", step=step, run=run, attempt=attempt)
 
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
-        """Record a finished step: from now on it is never run again."""
+        """Record a finished step, which never runs again."""
         name = self._attempt.store_document(document)
 
         def change(connection: sa.Connection) -> None:
@@ -93,8 +93,8 @@ class Recording:
     def on_checks(
         self, checks: list[dict[str, JSON]], first_cell: int, saved: Outcome | None, document: Document
     ) -> None:
-        """Record what the fresh cells found; with the variables saved, another attempt does not run them again."""
-        # Without, it compares with what was shown: that stands in the notebook as it was stored before.
+        """Record the checks of the fresh cells; if the variables are saved, other attempts do not run them again."""
+        # Otherwise another attempt compares with the values in the notebook that was stored before.
         name = None if saved is None else self._attempt.store_document(document)
 
         def change(connection: sa.Connection) -> None:
@@ -121,7 +121,7 @@ class Recording:
                 self._attempt.tell("said", text=f"⚠ {check['name']} has changed since it was shown: {check['reason']}")
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
-        """Open the suspension, the first time; then look for an answer of a person, a program or the clock."""
+        """Open the suspension in the first call; look for an answer, also of the clock, in later calls."""
         claim = Claim(self._segment.execution, self._segment.n, question.step, question.ordinal, "")
         if question != self._question:
             is_open = self._attempt.change(lambda connection: self._ask(connection, claim, question, cell))
@@ -160,8 +160,8 @@ class Recording:
         return True
 
     def deliver(self, message: MessageRequest) -> tuple[str, str] | None:
-        """Send it with our settings."""
-        from pauseflow_nb.notifications import deliver  # lazily: few steps send any
+        """Send the message with this process's settings."""
+        from pauseflow_nb.notifications import deliver  # lazily: few steps send messages
 
         try:
             deliver(self._store.settings, message)
@@ -170,7 +170,7 @@ class Recording:
         return None
 
     def respond(self, response: dict[str, JSON]) -> bool:
-        """Store it, for the server that holds the request."""
+        """Store the response for the server that holds the request."""
 
         def change(connection: sa.Connection) -> bool:
             self._attempt.require_current(connection)
@@ -179,11 +179,11 @@ class Recording:
         return self._attempt.change(change)
 
     def find_secret(self, name: str) -> str:
-        """Ask the providers of this process."""
+        """Find the secret with the providers of this process."""
         return Providers(self._store.settings.secrets_dir).find(name)
 
     def on_not_suspended(self, problem: str) -> None:
-        """Record why, and drop the request."""
+        """Record the reason, and drop the request to suspend."""
 
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)

@@ -1,4 +1,4 @@
-"""Let an execution continue from an earlier checkpoint (retry), or start a sibling from one (fork)."""
+"""Continue an execution from an earlier checkpoint (retry), or start a sibling from one (fork)."""
 
 import secrets
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.document import Document
     from pauseflow_nb.runner.notebook import Frozen
 
-#: Kinds of suspensions that a sibling can wait in as well: nothing but a row waits.
+#: Kinds of suspensions that a sibling can wait in, too, because only a row waits.
 _COPIED = frozenset({"suspend", "rerun", "delay", "operator"})
 
 
 @dataclass(frozen=True)
 class _Edited:
-    """An edited notebook, ready to take the place of the one that ran."""
+    """An edited notebook, ready to replace the one that ran."""
 
     frozen: "Frozen"
     document: "Document"
@@ -66,11 +66,11 @@ class _Retry:
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)
         if self.force:
-            # Other versions may be met again at each pause; what is missing now is missing in this segment.
+            # Other versions may occur at each later pause; missing variables matter only in this segment.
             forced = {"force": True, "goes_without": segment.n + 1}
             executions.set_state(connection, self.execution, "queued", options={**row.options, **forced})
         if (row.reason or {}).get("kind") == "environment":
-            # Nothing ran without what was missing: the next segment finds out anew.
+            # No cell ran without the missing variables: the next segment checks again.
             segments.set_losses(connection, self.execution, segment.n, [])
         details: dict[str, Any] = {"cell": first_cell, "after": point.step}
         audit.note(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
@@ -81,7 +81,7 @@ class _Retry:
 
     def _require_end(self, row: Row) -> None:
         allowed = FINAL if self.from_step is not None or self.edited is not None else {"failed"}
-        # Nobody decided this: the step asks again.
+        # It was not answered, so the step asks again.
         is_unanswered = row.state == "cancelled" and (row.reason or {}).get("kind") == "timeout"
         if row.state not in allowed and not is_unanswered:
             raise CannotRetry(self.execution, row.state)
@@ -93,7 +93,7 @@ class _Retry:
         because: str | None = None
         if segment.bound is not None and self.from_step is None:
             names = ", ".join(each["name"] for each in segment.bound)
-            because = f"the kernel that had {names} is gone"
+            because = f"the kernel that had {names} has ended"
         if self.from_step is not None or self.edited is not None:
             old = self.store.read_document(row)
             if self.from_step is not None:
@@ -119,7 +119,7 @@ class _Retry:
             "queues": frozen.queues.stored,
         }
         executions.set_state(connection, self.execution, "queued", document=name, **values)
-        # The cells from there on have lost what they showed.
+        # The cells from there on have lost their outputs.
         past = [run for run in steps.list_runs(connection, [self.execution]) if run.cell < first_cell]
         withdraw_decisions(connection, self.execution, {(run.step, run.run) for run in past}, document)
         steps.move(connection, self.execution, checkpoints.find_step_cells(document))
@@ -136,31 +136,31 @@ def retry(
     force: bool = False,
     attached_to: str | None = None,
 ) -> Restart:
-    """Let an execution that has ended continue from a checkpoint; what finished before it is not run again.
+    """Continue an execution that has ended from a checkpoint, without running again what finished before it.
 
-    An answer that could not be used because the next segment did not start is used now. A step that
-    failed because nobody answered it in time runs again, and asks again.
+    An answer that was not used because the next segment did not start is used now. A step that failed because nobody
+    answered in time runs and asks again.
 
     Args:
         store: The store.
         execution: Its id. Without `from_step` and `notebook` it must have failed.
-        by: Who asks for it.
-        from_step: The step to run again, with all that follows; otherwise it continues from its last checkpoint.
-        notebook: Path of an edited notebook that takes the place of the one that ran. If a cell before the
-            checkpoint was changed, it goes back to the last checkpoint before that cell.
+        by: The person who requests it.
+        from_step: The first step to run again; otherwise it continues from its last checkpoint.
+        notebook: Path of an edited notebook that replaces the one that ran. If a cell before the checkpoint was
+            changed, it continues from the last checkpoint before that cell.
         force: Whether a snapshot of other versions may be restored from now on, and the next segment may continue
-            without variables that did not come back.
-        attached_to: The process that will run it itself.
+            without variables that could not be restored.
+        attached_to: The process that will run it; None: any worker.
 
     Returns:
-        Where it continues; nothing has run yet.
+        The place where it continues; nothing has run yet.
 
     Raises:
         UnknownExecution: If there is none.
-        CannotRetry: If it is in another state.
-        NotebookGone: If its stored notebook was removed; nothing has changed then.
-        InvalidStep: If there is no such step, or it was not reached.
-        OutputInUse: If another execution has taken its output since.
+        CannotRetry: If the execution's state does not allow it.
+        NotebookGone: If its stored notebook was removed; nothing was changed.
+        InvalidStep: If there is no such step, or the execution has not reached it.
+        OutputInUse: If another execution writes its output now.
         AllowanceReached: If its user, or its queue, has as many executions as it may.
         PauseflowError: If the edited notebook cannot be run.
     """
@@ -194,12 +194,12 @@ def fork(
 
     Args:
         store: The store.
-        execution: Id of the source, in whatever state; nothing of it changes.
-        by: Who asks for it.
-        from_step: The step that the sibling begins with. None: the last checkpoint; of an execution that waits,
-            the sibling waits for the same answer.
-        output: Its output; the default is named after that of the source.
-        attached_to: The process that will run it itself.
+        execution: Id of the source, in any state; it is not changed.
+        by: The person who requests it.
+        from_step: The step that the sibling begins with. None: the last checkpoint; if the execution waits, the
+            sibling waits for an answer to the same question.
+        output: Its output; the default is named after the source's output.
+        attached_to: The process that will run it; None: any worker.
 
     Returns:
         The sibling's id.
@@ -207,14 +207,14 @@ def fork(
     Raises:
         UnknownExecution: If there is none.
         CannotRetry: If it has ended, has not failed, and no step was named.
-        InvalidStep: If there is no such step, or it was not reached.
+        InvalidStep: If there is no such step, or the execution has not reached it.
         InvalidParameter: If the output cannot be written.
         OutputInUse: If another execution that has not ended owns the output.
         AllowanceReached: If the user, or the queue, has as many executions as it may.
         QuotaReached: If the storage holds as much as it may.
         DiskNearlyFull: If its disk has too little room.
     """
-    from pauseflow_nb.runner.output_file import require_writable  # lazily: see _read
+    from pauseflow_nb.runner.output_file import require_writable  # lazily: as in _read
 
     output = resolve_output(output)
     require_writable(output)
@@ -231,7 +231,7 @@ def fork(
         store.files.remove(id_)
         raise explain_conflict(store, work.output) from None
     except StoreUnavailable:
-        # It may have added the sibling before it stopped answering. What it does not name, `gc` removes.
+        # The store may have added the sibling before it stopped answering. Otherwise `gc` removes the files.
         raise
     except PauseflowError:
         store.files.remove(id_)
@@ -249,7 +249,7 @@ class _Fork:
     attached_to: str | None
 
     def run(self, document: "Document") -> str:
-        """Copy what is needed, then add the sibling in one transaction."""
+        """Copy the files that the sibling needs, then add the sibling in one transaction."""
         with reading(self.store.engine) as connection:
             segment = segments.find(connection, self.source.id, self.source.segment)
             assert segment is not None
@@ -265,7 +265,7 @@ class _Fork:
         name = self._write(document, point, is_waiting=waits is not None)
 
         def insert(connection: sa.Connection) -> None:
-            # Who signs holds a segment's row, so that keys are not withdrawn meanwhile.
+            # The row of a segment must be locked while signing, so that keys are not withdrawn meanwhile.
             segments.lock(connection, self.source.id, self.source.segment)
             sign = keys.read_signer(connection).sign_manifest
             signed = {name: (ref.digest, sign(self.id, ref.digest)) for name, ref in adopted.items()}
@@ -298,7 +298,7 @@ class _Fork:
         point = checkpoints.find_current(connection, self.source, segment)
         last = suspensions.find_last(connection, self.source.id, segment.n)
         if segment.bound is not None:
-            # It has what no sibling gets: that one makes it anew.
+            # It has entries that a sibling does not inherit but makes anew.
             return point, None
         if self.source.state in {"suspended", "waiting"} and last is not None and last.kind in _COPIED:
             return Checkpoint(segment.first_cell, segment.snapshot, segment.digest, segment.signature), last
@@ -366,7 +366,7 @@ class _Fork:
 
 def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
     """Freeze an edited notebook with the parameters of the execution."""
-    # Lazily: only this needs the notebook's side of the house.
+    # Lazily: only this needs notebooks.
     from pauseflow_nb.runner.document import Document
     from pauseflow_nb.runner.notebook import freeze
 
@@ -378,7 +378,7 @@ def _read(store: OpenStore, execution: str, notebook: str) -> _Edited:
 
 
 def _name_sibling_output(output: str | None, execution: str) -> str | None:
-    """Name a sibling's output after that of its source."""
+    """Derive the name of a sibling's output from the source's output."""
     if output is None:
         return None
     stem = output.removesuffix(".ipynb")

@@ -1,6 +1,7 @@
-"""Claim a segment, run it in a kernel, record how it ended; for workers and for attached runs."""
+"""Claim a segment, run it in a kernel and record its end, for workers and for attached runs."""
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.attempt_end import Ending
-from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
+from pauseflow_nb.engine.attempt_fence import Attempt, Fenced, GivenUp
 from pauseflow_nb.engine.briefing import make_briefing
 from pauseflow_nb.engine.decision_records import enter_records, forget_waiting, list_shown_cells
 from pauseflow_nb.engine.finish_notebook import finish_notebook
@@ -47,7 +48,7 @@ from pauseflow_nb.user_secrets.providers import Providers
 
 log = logging.getLogger(__name__)
 
-#: Attempts in a row that a segment may crash in without a checkpoint between them.
+#: Most crashes of a segment in a row without a checkpoint in between.
 MOST_CRASHES = 3
 
 
@@ -56,7 +57,7 @@ class _Claimed:
     execution: Row
     segment: Row
     steps: dict[str, StepBriefing]
-    #: Whether its snapshot, if it has one, is one that this store signed.
+    #: Whether its snapshot, if it has one, was signed by this store.
     is_signed: bool
 
 
@@ -67,9 +68,9 @@ class Segments:
         queue: The store.
         process: Id of this process among the workers.
         on_event: Called with what happens.
-        run: Runs one segment; the kernel's side of the house.
-        keeper: Takes the kernels of executions that can continue in no other; None: a step that would need that fails.
-        serves: The queues whose cells it may run; None: all.
+        run: Runs one segment in a kernel.
+        keeper: Keeps the kernels of kernel-bound executions; None: a step that needs its kernel fails.
+        serves: The queues whose cells this process may run; None: all.
     """
 
     def __init__(
@@ -86,23 +87,26 @@ class Segments:
         self._on_event, self._run_segment = on_event, run
         self._keeper = keeper
         self.watch = Watch(queue)
+        #: Set it when the process is to end now: nothing waits for the store any longer.
+        self.must_end = threading.Event()
 
     def run(self, execution: str, n: int, control: Control, *, job: int | None = None) -> str:
-        """Run a segment until it has ended, was released, or turned out to belong to another process.
+        """Run a segment until it has ended, was released, or another process has taken it over.
 
-        A kernel that dies is replaced, from the last checkpoint, until that has happened too often.
+        After the death of a kernel, another one continues from the last checkpoint, until that happens too often.
 
         Args:
             execution: Id of the execution.
             n: Number of the segment.
-            control: How others stop it.
-            job: Number of the job that brings it; None for an attached run, which needs none.
+            control: Stops the run from another thread.
+            job: Number of its job; None for an attached run, which needs no job.
 
         Returns:
             `"ended"`, `"released"`, `"fenced"`, or `"nothing"` if there was nothing to do.
 
         Raises:
-            StoreUnavailable: If the store could not be written for a minute; the segment is still ours.
+            StoreUnavailable: If the store could not be written for a minute; this process still owns the segment.
+            GivenUp: If it could not be written, and the process is to end; this process still owns the segment.
         """
         lost: Document | None = None
         while True:
@@ -121,10 +125,10 @@ class Segments:
                 return how
 
     def look_after_kernels(self) -> list[Row]:
-        """End kept kernels that no execution needs any more, and executions whose kept kernel has ended.
+        """End kept kernels that no execution needs, and fail executions whose kept kernel has ended.
 
         Returns:
-            What is attached to this process and has not ended: `id`, `state`, `segment`.
+            The executions attached to this process that have not ended: `id`, `state`, `segment`.
 
         Raises:
             StoreUnavailable: If the store cannot be used; nothing was ended.
@@ -132,7 +136,7 @@ class Segments:
         if self._keeper is None:
             return []
         alive, dead = self._keeper.look_after()
-        # Of those that run now it is not recorded yet that they wait.
+        # Executions that run now may not be recorded as waiting yet.
         running = {segment.execution for segment, _ in self.watch.list_running()}
         with reading(self._queue.engine) as connection:
             own = executions.list_unended(connection, self._process)
@@ -142,7 +146,7 @@ class Segments:
         return [row for row in own if row.id not in dead]
 
     def leave(self) -> None:
-        """Let go of everything that is attached to this process: its kept kernels end, the rest is left to the workers."""
+        """Leave all executions attached to this process to the workers, and end its kept kernels."""
         if self._keeper is not None:
             self._keeper.close()
         with reading(self._queue.engine) as connection:
@@ -151,7 +155,17 @@ class Segments:
             detach(self._queue, execution, process=self._process)
 
     def pass_on(self, execution: str, n: int, job: int) -> None:
-        """Leave a segment that was not begun to another process."""
+        """Leave a segment to another process: one that has not begun, or whose end this process could not record.
+
+        Raises:
+            StoreUnavailable, StorageFull: If the store cannot be written; nothing was changed.
+            GivenUp: Likewise, if the process is to end.
+        """
+        with reading(self._queue.engine) as connection:
+            begun, row = segments.find(connection, execution, n), executions.find_plain(connection, execution)
+        if begun is not None and row is not None and (begun.state, begun.worker) == ("running", self._process):
+            Ending(self._make_attempt(row, begun)).release(new_job=True)
+            return
 
         def change(connection: sa.Connection) -> None:
             segment = segments.lock(connection, execution, n)
@@ -161,8 +175,12 @@ class Segments:
 
         self._queue.change(change)
 
-    def give_up(self, execution: str, n: int, problem: Exception) -> None:
-        """Fail an execution whose segment cannot be run because of what the store holds of it, without reading that."""
+    def give_up(self, execution: str, n: int, problem: Exception) -> bool:
+        """Fail an execution whose segment cannot be run because of damaged rows, without reading these.
+
+        Returns:
+            False if that could not be recorded.
+        """
 
         def change(connection: sa.Connection) -> None:
             segments.lock_latest_number(connection, execution)
@@ -181,6 +199,8 @@ class Segments:
             self._queue.change(change)
         except PauseflowError as why:
             log.warning("could not give %s up: %s", execution, why, extra={"execution": execution})
+            return False
+        return True
 
     def _claim(self, connection: sa.Connection, execution: str, n: int, job: int | None) -> _Claimed | None:
         segment = segments.lock(connection, execution, n)
@@ -194,7 +214,7 @@ class Segments:
         if not own:
             return None
         if job is not None and not self._may_run(row, segment.first_cell):
-            # Whoever ran it has died at the first cell of another queue.
+            # The process that ran it has died at the first cell of another queue.
             segments.pass_on(connection, segment)
             executions.set_state(connection, execution, "queued")
             self._queue.jobs.enqueue(connection, execution, n, job + 1)
@@ -206,23 +226,26 @@ class Segments:
         note(connection, execution, "running", self._process, segment=n, attempt=claimed.attempt)
         row = executions.find(connection, execution)
         assert row is not None
-        # Here, where it holds the row: a withdrawal of keys signs the snapshots anew.
+        # Here, while the row is locked: a withdrawal of keys signs the snapshots again.
         is_signed = claimed.snapshot is None or keys.read_signer(connection).is_manifest_signed(
             execution, claimed.digest, claimed.signature or ""
         )
         return _Claimed(row, claimed, steps.brief_steps(connection, execution), is_signed)
 
     def _give_up(self, claimed: _Claimed, lost: Document | None) -> str:
-        """Fail what crashed too often; `lost` is the notebook as the last crash left it, if it happened in this process."""
-        ending = Ending(Attempt(self._queue, claimed.execution, claimed.segment, self._on_event))
+        """Fail a segment that crashed too often; `lost` is the notebook of the last crash, if this process ran it."""
+        ending = Ending(self._make_attempt(claimed.execution, claimed.segment))
         with reading(self._queue.engine) as connection:
             last = find_last(connection, claimed.execution.id, "crashed")
         how = ending.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
         finish_notebook(self._queue, claimed.execution.id, lost)
         return how
 
+    def _make_attempt(self, execution: Row, segment: Row) -> Attempt:
+        return Attempt(self._queue, execution, segment, self._on_event, must_end=self.must_end.is_set)
+
     def _attempt(self, claimed: _Claimed, control: Control) -> tuple[str, Document | None]:
-        attempt = Attempt(self._queue, claimed.execution, claimed.segment, self._on_event)
+        attempt = self._make_attempt(claimed.execution, claimed.segment)
         document = None
         try:
             document = attempt.notebook = attempt.patiently(partial(self._read_notebook, claimed))
@@ -230,14 +253,14 @@ class Segments:
             self._require_place(claimed)
         except PauseflowError as problem:
             if document is not None and claimed.execution.output is not None and is_first(claimed.segment):
-                # Or what an earlier execution left there would look like a user's edit of ours.
+                # Otherwise the output of an earlier execution would look like a user's edit of ours.
                 start_output(claimed.execution, document)
             return Ending(attempt).fail("environment", Failure(type(problem).__name__, str(problem))), None
         output = open_output(claimed.execution, claimed.segment, self._on_event, check=attempt.require_output)
         every = claimed.execution.options.get("autosave_cell_every")
         if output is not None and every is not None:
             output.every_seconds = every
-        # An attached run has one control for all its segments, and this request may be for the one before.
+        # An attached run has one control for all its segments, and this request may be for the previous one.
         control.take_suspend()
         if claimed.execution.suspend_by is not None:
             control.suspend_at_boundary(claimed.execution.suspend_by)
@@ -263,7 +286,7 @@ class Segments:
         options = claimed.execution.options
         ending = Ending(attempt)
         client = None
-        # Otherwise a retry that comes at once would continue in the kernel of what failed.
+        # Otherwise an immediate retry would continue in the kernel of the failed attempt.
         if claimed.segment.bound is not None:
             client = None if self._keeper is None else self._keeper.take(claimed.execution.id)
             if client is None:
@@ -292,10 +315,10 @@ class Segments:
             return "crashed" if released == "released" else released
         except (KernelUnavailable, InvalidNotebook) as problem:
             return ending.fail("environment", Failure(type(problem).__name__, str(problem)))
-        except (StoreUnavailable, StorageFull):
+        except (StoreUnavailable, StorageFull, GivenUp):
             raise
         except Exception as problem:
-            # A fault of ours. The job must not end with it, or the row would say `running` for ever.
+            # A bug of ours. The job must not end with this error, or the row would say `running` for ever.
             log.exception("could not run %s", claimed.execution.id, extra={"execution": claimed.execution.id})
             return ending.fail("error", Failure(type(problem).__name__, str(problem)))
 
@@ -303,7 +326,7 @@ class Segments:
         return self._serves is None or QueuePlan.parse(execution.queues).find(cell) in self._serves
 
     def _read_notebook(self, claimed: _Claimed) -> Document:
-        """Read the notebook, with the records of what was decided since, and the digests of its cells."""
+        """Read the notebook, add the decision records made since, and digest its cells."""
         execution, engine = claimed.execution, self._queue.engine
         with reading(engine) as connection:
             suspension = suspensions.find_last(connection, execution.id)
@@ -313,7 +336,7 @@ class Segments:
             enter_records(connection, execution.id, document)
             forget_waiting(document)
             if suspension is not None and (suspension.shown or {}).get("document") == execution.document:
-                # Otherwise a later attempt, or an edit, has changed cells that it showed.
+                # Otherwise a later attempt or an edit has changed cells that were shown.
                 document.set_digests(list_shown_cells(connection, suspension))
         return document
 
@@ -340,7 +363,7 @@ class Segments:
         )
 
     def _why_unkept(self, segment: Row) -> str | None:
-        """Say why a pause may not keep the kernel of a segment; None: it may."""
+        """Return why a pause may not keep the kernel of a segment; None if it may."""
         if self._keeper is None:
             return "this command ends at the pause, and the kernel with it"
         if segment.bound is not None or self._keeper.has_room():
@@ -350,13 +373,13 @@ class Segments:
     def _require_place(self, claimed: _Claimed) -> None:
         execution = claimed.execution
         if not Path(execution.cwd).is_dir():
-            raise KernelUnavailable(execution.kernel, f"its working directory {execution.cwd} is not there")
+            raise KernelUnavailable(execution.kernel, f"its working directory {execution.cwd} does not exist")
         if execution.interpreter and not Path(execution.interpreter).exists():
-            raise KernelUnavailable(execution.kernel, f"its interpreter {execution.interpreter} is not there")
+            raise KernelUnavailable(execution.kernel, f"its interpreter {execution.interpreter} does not exist")
 
 
 def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:
-    """Let an execution fail that would end without its output; `retry` then only writes it."""
+    """Fail an execution whose output could not be written; `retry` then only writes it."""
     if output is None or output.problem is None or end.kind not in ("completed", "exited"):
         return end
     failure = Failure(type(output.problem).__name__, str(output.problem))

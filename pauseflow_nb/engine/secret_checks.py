@@ -1,4 +1,4 @@
-"""Find the secrets that a segment uses by name, before its kernel starts."""
+"""Check before a kernel starts that the secrets which its segment uses exist."""
 
 from pauseflow_nb.errors import InvalidValue, MissingSecret
 from pauseflow_nb.runner.cell_statuses import NOT_RUN
@@ -9,13 +9,13 @@ from pauseflow_nb.user_secrets.references import find_names_in_cells, list_refer
 
 
 def find_secrets(execution: Row, segment: Row, document: Document, providers: Providers) -> list[str]:
-    """Look up the secrets that cells to come and parameters name, and mask their values in the document.
+    """Look up the secrets that coming cells and parameters name, and mask their values in the notebook.
 
     Returns:
         The names that were found.
 
     Raises:
-        MissingSecret: If one is missing that the cells to come, or the parameters of the first, are sure to use.
+        MissingSecret: If a secret is missing that the coming cells or the parameters certainly use.
     """
     first = segment.first_cell
     cells = enumerate(document.cells)
@@ -24,7 +24,7 @@ def find_secrets(execution: Row, segment: Row, document: Document, providers: Pr
         for index, cell in cells
         if cell.cell_type == "code" and not NOT_RUN & set(cell.metadata.get("tags", []))
     ]
-    # Setups that were passed run again.
+    # Setups above run again.
     named = find_names_in_cells(
         (index, cell.source) for index, cell in code if index >= first or cell.source.lstrip().startswith("%%setup")
     )
@@ -48,5 +48,5 @@ def _references_in(execution: Row) -> set[str]:
     try:
         return set(list_references(execution.parameters))
     except InvalidValue:
-        # A default in the notebook that only looks like a reference.
+        # A default value in the notebook that only looks like a reference.
         return set()

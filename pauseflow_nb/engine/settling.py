@@ -1,7 +1,7 @@
 """Settle suspensions: exactly one callback, or the clock, wins.
 
-Each method runs in a transaction of its caller, which locks the segment's row first, then the execution's.
-The deadline itself decides whether an answer is late, not the moment at which a process notices it.
+Each method runs in a transaction of its caller, which locks the segment's row first, then the execution's. Whether
+an answer is late depends on the deadline itself, not on when a process notices it.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import name_settlement, view_approvals
 
-#: Seconds that a worker has to finish the notebook of an execution which was cancelled under it.
+#: Seconds that a worker has to finish the notebook of an execution that was cancelled while it ran.
 RECORD_AFTER = 15.0
 
 
@@ -39,8 +39,8 @@ RECORD_AFTER = 15.0
 class Response:
     """The reply to the sender of a callback: an HTTP status and a JSON body.
 
-    The body always holds `execution`, `step` and `state` (the execution's); `action` where something was
-    settled or stored for later, `already` with a repeated decision, `error` where it is refused.
+    The body always holds `execution`, `step` and `state` (the execution's); `action` if the callback settled
+    something or was stored for later, `already` for a repeated decision, `error` if it is refused.
     """
 
     status: int
@@ -52,20 +52,20 @@ class Settling:
     """Applies callbacks and deadlines within one transaction."""
 
     connection: sa.Connection
-    #: Where a segment is queued that no attached process runs.
+    #: Queues the segments that no attached process runs.
     jobs: Jobs
 
     def apply(self, claim: Claim, callback: Callback, verdict: Verdict | None) -> Response:
-        """Apply one callback and return the reply to its sender.
+        """Apply one callback, and return the reply to its sender.
 
         Args:
-            claim: What its link means.
+            claim: The claim of its link.
             callback: The callback.
-            verdict: What was found about it; None if there was no open suspension then.
+            verdict: The verdict on it; None if there was no open suspension when it was judged.
 
         Raises:
-            LinkWithdrawn: If it came over a link that was withdrawn since it was verified.
-            NotJudged: If there is one now: the transaction must be rolled back, and the callback judged.
+            LinkWithdrawn: If its link was withdrawn after it was verified.
+            NotJudged: If there is an open suspension now: roll the transaction back and judge the callback.
         """
         rows = lock_rows(self.connection, [claim])[0]
         suspension, segment, execution = rows.suspension, rows.segment, rows.execution
@@ -76,7 +76,7 @@ class Settling:
         if suspension is None:
             return self._early(claim, callback, segment, execution)
         if suspension.state == "open":
-            # What waits for notebooks has no deadline: it is due when one of them has ended.
+            # A suspension for notebooks has no deadline: it is due when one of them has ended.
             if suspension.kind != "notebook" and self._is_overdue(suspension):
                 self.time_out(suspension)
                 return self._over(claim, "the time for an answer is over")
@@ -84,7 +84,7 @@ class Settling:
         return self._repeated(claim, callback, suspension)
 
     def time_out(self, suspension: Row) -> bool:
-        """Settle an overdue suspension; the caller holds the rows. False if it was settled before."""
+        """Settle an overdue suspension; return False if it was settled before. The caller holds the rows."""
         if suspension.kind == "notebook":
             return self._gather(suspension)
         if not suspensions.settle(self.connection, suspension, "timeout", "clock"):
@@ -104,16 +104,16 @@ class Settling:
     def apply_early(
         self, execution: str, segment: int, suspension: Row | None, verdicts: Mapping[int, Verdict] | None = None
     ) -> None:
-        """Apply the callbacks that came before the step had ended, in the order of arrival.
+        """Apply the callbacks that arrived before the step had ended, in the order of arrival.
 
         Args:
             execution: Its id.
             segment: Number of the segment that ends.
-            suspension: What it leaves, if anything.
-            verdicts: What was found about each, by its id.
+            suspension: The suspension that ends the segment, if there is one.
+            verdicts: Id of a callback → its verdict.
 
         Raises:
-            NotJudged: If one of them may settle the suspension, and nothing was found about it yet.
+            NotJudged: If one of them may settle the suspension, and has no verdict yet.
         """
         for early in suspensions.list_early(self.connection, execution, segment):
             verdict = "void"
@@ -126,7 +126,7 @@ class Settling:
                 note(self.connection, execution, "ignored", early.by, segment=segment, step=early.step, **details)
 
     def ask_again(self, suspension: Row, errors: list[dict[str, JSON]]) -> None:
-        """Reopen a suspension because the notebook's own validators refused the answer; the caller holds the rows."""
+        """Reopen a suspension whose answer the notebook's own validators refused; the caller holds the rows."""
         suspensions.reopen(self.connection, suspension, errors)
         suspensions.set_shown(self.connection, suspension, add_errors(suspension.shown, errors))
         steps.withdraw(self.connection, suspension.execution, suspension.step, suspension.run, "$resume_data")
@@ -134,12 +134,12 @@ class Settling:
         self._note(suspension, "refused", f"step:{suspension.step}", status=422, errors=errors)
 
     def ask_about_drift(self, suspension: Row, checks: list[dict[str, JSON]], fresh: list[dict[str, JSON]]) -> None:
-        """Reopen a suspension because what was shown has changed meanwhile: all are asked again; the caller holds the rows.
+        """Reopen a suspension because shown values have changed: all people are asked again. The caller holds the rows.
 
         Args:
             suspension: Its row.
-            checks: What the fresh cells found.
-            fresh: The values that are shown from now on.
+            checks: The checks of the fresh cells.
+            fresh: The new values to show.
         """
         suspensions.reopen(self.connection, suspension, None)
         suspensions.set_shown(self.connection, suspension, add_drift(suspension, checks, fresh))
@@ -148,7 +148,7 @@ class Settling:
         self._note(suspension, "reopened", "notebook", checks=checks)
 
     def _apply_one(self, claim: Claim, early: Row, verdict: Verdict | None) -> str:
-        # Read anew each time: the one before it may have changed the row.
+        # Read again each time: the previous one may have changed the row.
         suspension = suspensions.lock(self.connection, claim)
         if suspension is None or suspension.state != "open":
             return "late"
@@ -160,7 +160,7 @@ class Settling:
         return "approved" if response.status == 202 else "refused"
 
     def _decide(self, claim: Claim, suspension: Row, callback: Callback, verdict: Verdict | None) -> Response:
-        """Apply a callback to an open suspension whose row is locked, if it may act."""
+        """Apply a callback to an open suspension with a locked row, if the verdict allows it."""
         if verdict is None:
             raise NotJudged
         envelope = callback.envelope or make_envelope(NOTHING, callback.by)
@@ -171,7 +171,7 @@ class Settling:
             self._note(suspension, "refused", callback.by, **details)
             return self._respond(refusal.status, claim, error=refusal.error, **found)
         if callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest"):
-            stale = "what you saw has changed since: look at it again, then decide"
+            stale = "the question has changed since you saw it: look at it again, then decide"
             self._note(suspension, "refused", callback.by, action=callback.action, status=409, error=stale)
             return self._respond(409, claim, error=stale, stale=True)
         if callback.action == "cancel":
@@ -183,7 +183,7 @@ class Settling:
         return self._approve(claim, suspension, callback, envelope)
 
     def _approve(self, claim: Claim, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> Response:
-        """Count a resume; the one that makes it enough wakes the execution, with its data."""
+        """Count an approval; the last one needed wakes the execution, with its data."""
         by, seen = callback.by, callback.seen
         approvals = view_approvals(suspension.rules, suspension.given)
         needed = approvals["needed"]
@@ -213,7 +213,7 @@ class Settling:
         return self._respond(200, claim, action="resume")
 
     def _send_back(self, suspension: Row, callback: Callback, envelope: dict[str, JSON]) -> None:
-        """Let the step run again with the comment. That is no answer, so nothing becomes `$resume_data`."""
+        """Run the step again with the comment, which is not an answer and so does not become `$resume_data`."""
         by, comment = callback.by, shorten_comment(envelope)
         suspensions.settle(self.connection, suspension, "send_back", by)
         details = {} if comment is None else {"comment": comment}
@@ -242,7 +242,7 @@ class Settling:
             details = {} if comment is None else {"comment": comment}
             self._note_settled(suspension, "cancel", by, **details)
             if suspension.kind == "pause":
-                # The notebook sees the cancel, and may do something else than end.
+                # The notebook receives the cancel, and may handle it without ending.
                 self._return(suspension, None)
                 self._record_pause("cancel", suspension, None, seen)
                 return
@@ -257,12 +257,12 @@ class Settling:
             self.record_end(suspensions.make_claim(suspension), seen)
 
     def record_end(self, claim: Claim, seen: str | None = None) -> None:
-        """Sign the decision that ended the execution; the caller has ended it."""
+        """Sign the decision that ended the execution, which the caller has ended."""
         try:
             row = executions.find(self.connection, claim.execution)
             settled = suspensions.lock(self.connection, claim)
         except StoreDamaged as problem:
-            # A row that cannot be read must not keep its execution from ending.
+            # A row that cannot be read must not prevent the end of its execution.
             note(self.connection, claim.execution, "unrecorded", "engine", segment=claim.segment, problem=str(problem))
             return
         if row is not None and settled is not None:
@@ -288,14 +288,14 @@ class Settling:
     def _queue_next(self, suspension: Row, wake: Wake) -> None:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         first_cell = suspension.cell + (wake.then != "rerun")
-        # Not simply the next number: a segment may have ended by refusing an earlier answer.
+        # Not simply the next number: there may be a segment that refused an earlier answer.
         n = segments.next_number(self.connection, suspension.execution)
         kernel_variables = None if before is None else before.bound
         self.queue_segment(NewSegment(suspension.execution, n, first_cell, wake, before, kernel_variables))
 
     def _gather(self, suspension: Row) -> bool:
-        """Continue if all notebooks that it waits for have ended; fail if one of them must not have failed."""
-        # The row is locked before the children are read: one that ends meanwhile makes it due again after us.
+        """Continue if all notebooks that it waits for have ended; fail if one of them failed and must not."""
+        # The row is locked before the children are read: a child that ends meanwhile makes it due again afterwards.
         locked = suspensions.lock(self.connection, suspensions.make_claim(suspension))
         if locked is None or locked.state != "open":
             return False
@@ -324,7 +324,7 @@ class Settling:
         return True
 
     def _return(self, suspension: Row, envelope: dict[str, JSON] | None) -> None:
-        """Leave the answer for the kernel that waits; if it has died, the next attempt finds it."""
+        """Store the answer for the kernel that waits; if the kernel has died, the next attempt finds it."""
         suspensions.leave_answer(self.connection, suspension, envelope)
         row = executions.find(self.connection, suspension.execution)
         if row is not None and row.state == "paused":
@@ -349,7 +349,7 @@ class Settling:
             return self._over(claim, "this pause is over")
         if not suspensions.add_early(self.connection, claim, callback.action, callback.envelope, callback.by):
             return self._respond(
-                429, claim, error="too many callbacks came before this step has ended: wait until it has ended"
+                429, claim, error="too many callbacks arrived before this step has ended: send it again later"
             )
         action = {"action": callback.action}
         note(self.connection, claim.execution, "kept", callback.by, segment=claim.segment, step=claim.step, **action)
@@ -359,8 +359,8 @@ class Settling:
         if suspension.state == "void" or suspension.action == "timeout":
             return self._over(claim, "this pause is over")
         execution = executions.find(self.connection, claim.execution)
-        # A cancel is the end itself: a second sender gets the decision, not the end, as the reply. But a notebook may
-        # continue after one, that of a `flow.pause` which it catches, or by `retry`.
+        # A cancel ends the execution: a second sender gets the decision, and not the end, as the reply. But a
+        # notebook may continue after a cancel: if it catches that of a `flow.pause`, or by `retry`.
         decided = None if execution is None else (suspension.action, execution.state)
         if execution is not None and execution.state in FINAL and decided != ("cancel", "cancelled"):
             return self._respond(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")
@@ -391,23 +391,23 @@ class Settling:
 
 
 def wakes_in_time(suspension: Row) -> bool:
-    """Whether the clock wakes its execution when the time is over, and neither ends it nor returns to a kernel that waits."""
+    """Whether the clock wakes its execution at the deadline, and neither ends it nor answers a waiting kernel."""
     if suspension.kind in ("pause", "notebook"):
         return False
     return bool(suspension.on_timeout == "resume" or suspension.kind != "suspend")
 
 
 def make_default(suspension: Row) -> dict[str, JSON] | None:
-    """Make the answer that the clock gives to a question; None to what is no question."""
+    """Make the clock's answer to a question; None if the suspension is not a question."""
     return make_envelope(suspension.default, "clock") if suspension.kind == "suspend" else None
 
 
 def make_envelope(body: JSON, by: str) -> dict[str, JSON]:
-    """Make the envelope of an answer that came by no request: a command, a program, the clock.
+    """Make the envelope of an answer without a request: from a command, a program or the clock.
 
     Args:
-        body: The answer; `NOTHING`: there is none.
-        by: Who or what gave it.
+        body: The answer; `NOTHING` if there is none.
+        by: Who or what answered.
     """
     body, raw = (None, None) if body is NOTHING else (body, "null" if body is None else None)
     empty: dict[str, JSON] = {"method": None, "path": None, "query": {}, "headers": {}}
@@ -415,7 +415,7 @@ def make_envelope(body: JSON, by: str) -> dict[str, JSON]:
 
 
 def make_cancel_reason(by: str, text: str | None) -> dict[str, JSON]:
-    """Say why an execution was cancelled."""
+    """Make the reason of an execution that was cancelled."""
     kind = "link" if by == LINK else "parent" if by.startswith("parent") else "user"
     known = {} if by == LINK else facts_of(by)
     return {"kind": kind, "by": by, "text": text, **known}

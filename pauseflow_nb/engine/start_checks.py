@@ -1,4 +1,4 @@
-"""Check that an execution may start: the storage and the disk have room, and its output belongs to no other execution."""
+"""Check that an execution may start: limits, room on the disk, and a free output."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from pauseflow_nb.private_files import follow
 from pauseflow_nb.store import executions
 from pauseflow_nb.store.database import named, reading
 
-#: Bytes that the disk must have beyond the notebook itself: the database needs to write, too.
+#: Free bytes that the disk must have beyond the notebook: the database needs to write, too.
 _RESERVE = 16 * 1024**2
 
 
 def require_room(store: OpenStore, size: int) -> None:
-    """Refuse a new execution if the storage is at its quota, its disk nearly full, or its client not installed.
+    """Check that the storage is below its quota, its disk not nearly full, and its client installed.
 
     Raises:
         StoreUnavailable: If the storage needs a package that is not installed.
@@ -32,9 +32,9 @@ def require_room(store: OpenStore, size: int) -> None:
 
 
 def require_allowance(store: OpenStore, by: str, queue: str) -> None:
-    """Refuse a new execution of a user, or of a notebook of a queue, that has as many as the settings allow.
+    """Check that a user and a queue may have another execution.
 
-    Nested executions count to those who started their parent only by their bytes, and are never refused.
+    Nested executions are never refused; only their bytes count for the user who started the parent.
 
     Raises:
         AllowanceReached: If a limit is reached; nothing has been written.
@@ -61,12 +61,12 @@ def _require_fewer(whose: str, used: int, most: int, setting: str) -> None:
 
 
 def resolve_output(output: str | None) -> str | None:
-    """Name an output so that two ways to write one path are one owner."""
+    """Return the canonical name of an output, so that different spellings of one path are the same output."""
     return output if output is None or "://" in output else str(follow(Path(output)))
 
 
 def require_free_output(connection: sa.Connection, output: str | None) -> None:
-    """Refuse an output that another execution writes.
+    """Check that no other execution writes an output.
 
     Raises:
         OutputInUse: If an execution that has not ended owns the output.
@@ -77,9 +77,9 @@ def require_free_output(connection: sa.Connection, output: str | None) -> None:
 
 
 def explain_conflict(store: OpenStore, output: str | None) -> OutputInUse | StoreUnavailable:
-    """Make the error for a change that broke the rule that an output has one owner.
+    """Make the error for a change that would give an output two owners.
 
-    On PostgreSQL, of two transactions at once neither sees the other's row before one is refused.
+    On PostgreSQL, two concurrent transactions do not see each other's rows before one is refused.
     """
     try:
         with reading(store.engine) as connection:

@@ -1,8 +1,8 @@
 """Store large bodies of answers as files, as far as the quota allows.
 
-Anybody with a link may send one. So the quota and the free space of the disk are checked again and again while a body
-comes, for its next part; bodies that come at the same time do not count on the same room; and all bodies that are
-sent to one pause may together be as large as one.
+Anybody with a link may send one. So the quota and the free space of the disk are checked for each part of a body
+that arrives; bodies that arrive at the same time do not share the same room; and all bodies sent to one pause
+together are limited to the size of one.
 """
 
 import secrets
@@ -17,11 +17,11 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.streams import FileStream
 
-#: Bytes that are reserved at once.
+#: Bytes that are reserved at a time.
 _STEP = 4 * 1024**2
-#: Bytes of the disk that bodies leave to everything else.
+#: Free bytes of the disk that bodies do not use.
 _RESERVE = 256 * 1024**2
-#: Seconds for which a count of all files is good: it takes time in proportion to their number.
+#: Seconds for which a count of all files is reused: counting takes time in proportion to their number.
 _COUNT_SECONDS = 10.0
 
 
@@ -32,21 +32,21 @@ class BodyRoom:
     files: Files
     #: Bytes that the storage may hold; None: no limit.
     quota: int | None
-    #: The most bytes of one body, and of all bodies of one pause.
+    #: Most bytes of one body, and of all bodies of one pause together.
     limit: int
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    #: Bytes that were promised and are not written yet, by pause.
+    #: Pause → bytes that were promised and are not written yet.
     _promised: Counter[str] = field(default_factory=Counter)
     _used: int = 0
     _counted_at: float | None = None
 
     def open(self, claim: Claim) -> "BodyFile":
-        """Begin a body for one pause.
+        """Begin a body for a pause.
 
         Raises:
-            BodyTooLarge: If other bodies of this pause leave nothing of what they may take together.
-            NoRoomForBody: If the quota or the disk does not allow another one.
+            BodyTooLarge: If other bodies of this pause have used its limit.
+            NoRoomForBody: If the quota or the disk does not allow another body.
         """
         pause = f"{claim.segment}-{claim.step}-{claim.ordinal}-"
         self.promise(claim.execution, pause, _STEP)
@@ -58,11 +58,11 @@ class BodyRoom:
         return BodyFile(self, claim.execution, pause, stream)
 
     def promise(self, execution: str, pause: str, size: int) -> None:
-        """Set bytes aside that are about to be written; raises as `open` does."""
+        """Reserve bytes that are about to be written; raises as `open` does."""
         key = f"{execution}/{pause}"
         with self._lock:
             of_pause = self.files.used_by(f"{execution}/bodies", pause) + self._promised[key]
-            # The first body is limited while it is received, to the byte.
+            # The first body is limited exactly while it is received.
             if of_pause and of_pause + size > self.limit + _STEP:
                 raise BodyTooLarge(self.limit)
             coming = self._promised.total() + size
@@ -73,7 +73,7 @@ class BodyRoom:
             self._promised[key] += size
 
     def release(self, execution: str, pause: str, size: int, *, written: int = 0) -> None:
-        """Set bytes free again, of which some were written instead."""
+        """Release reserved bytes, of which some have been written."""
         with self._lock:
             self._promised[f"{execution}/{pause}"] -= size
             if not self._promised[f"{execution}/{pause}"]:
@@ -88,7 +88,7 @@ class BodyRoom:
 
 
 class BodyFile:
-    """One body on its way. Used by one thread at a time."""
+    """A body that is being received; used by one thread at a time."""
 
     def __init__(self, room: BodyRoom, execution: str, pause: str, stream: FileStream) -> None:
         """Use `BodyRoom.open`."""
@@ -99,7 +99,7 @@ class BodyFile:
         """Append.
 
         Raises:
-            BodyTooLarge: If all bodies of this pause become larger than one may be.
+            BodyTooLarge: If all bodies of this pause together exceed the limit.
             NoRoomForBody: If the quota or the disk does not allow more.
         """
         if len(data) > self._promised:
@@ -111,12 +111,12 @@ class BodyFile:
         self._room.release(self._execution, self._pause, len(data), written=len(data))
 
     def close(self) -> str:
-        """Make the file exist; returns a path or URL that a kernel can open."""
+        """Complete the file; return a path or URL that a kernel can open."""
         self._release()
         return self._stream.close()
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Remove what was written."""
         self._release()
         self._stream.discard()
 

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Variables of OpenTelemetry that name a collector; without one of them nothing is sent.
+#: Variables of OpenTelemetry that name a collector; without them nothing is sent.
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
-#: How long a collector that does not answer is tried; `OTEL_EXPORTER_OTLP_TIMEOUT` wins.
+#: Seconds to wait for a collector, unless `OTEL_EXPORTER_OTLP_TIMEOUT` is set.
 _TIMEOUT_SECONDS = 2.0
 
 _Attributes: TypeAlias = dict[str, str | int]
-#: What identifies a span within its execution.
+#: Identifies the span within its execution.
 _Key: TypeAlias = tuple[str | int, ...]
 
 
@@ -41,7 +41,7 @@ class _Span:
     key: _Key
     parent: _Key | None
     name: str
-    #: In seconds since 1970.
+    #: Times in seconds since 1970.
     started_at: float
     ended_at: float
     attributes: _Attributes = field(default_factory=dict)
@@ -49,7 +49,7 @@ class _Span:
 
 
 def send_trace(engine: sa.Engine, execution: str) -> None:
-    """Send the trace of an execution, if it has ended and the environment names a collector; never raises.
+    """Send the trace of an execution if it has ended and the environment names a collector; never raise an error.
 
     Args:
         engine: The database.
@@ -62,7 +62,7 @@ def send_trace(engine: sa.Engine, execution: str) -> None:
         return
     try:
         if spans := [_to_otel(execution, span) for span in _read_spans(engine, execution)]:
-            # Here, not in a thread of OpenTelemetry: the process may be about to end, and its threads with it.
+            # Not in a thread of OpenTelemetry: the process may be about to end, and its threads with it.
             exporter.export(spans)
     except Exception as problem:  # noqa: BLE001  (what watches an execution must not end it)
         log.warning("no trace of %s was sent: %s", execution, problem, extra={"execution": execution})
@@ -73,7 +73,7 @@ def _exporter() -> "SpanExporter | None":
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
-        log.warning("no traces are sent: what sends them is missing: pip install 'pauseflow-nb[otel]'")
+        log.warning("no traces are sent because a package is missing: pip install 'pauseflow-nb[otel]'")
         return None
     return OTLPSpanExporter(timeout=None if os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT") else _TIMEOUT_SECONDS)
 
@@ -81,7 +81,7 @@ def _exporter() -> "SpanExporter | None":
 def _read_spans(engine: sa.Engine, execution: str) -> list[_Span]:
     with reading(engine) as connection:
         row = executions.find(connection, execution)
-        # One whose notebook is still to be finished is sent then.
+        # If its notebook must still be finished, the trace is sent after that.
         if row is None or row.state not in FINAL or row.ended_at is None or row.record_due is not None:
             return []
 
@@ -155,7 +155,7 @@ def _to_otel(execution: str, span: _Span) -> "ReadableSpan":
         trace, own = _number(16, execution), _number(8, execution, *key)
         return SpanContext(trace, own, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
-    # `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win over the name given here.
+    # `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override this name.
     resource = Resource.create({} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "pauseflow"})
     return ReadableSpan(
         name=span.name,
@@ -170,5 +170,5 @@ def _to_otel(execution: str, span: _Span) -> "ReadableSpan":
 
 
 def _number(size: int, *parts: str | int) -> int:
-    """Make a number of some bytes that is the same in every process."""
+    """Derive a number of some bytes that is the same in every process."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=size).digest(), "big")

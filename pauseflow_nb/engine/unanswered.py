@@ -1,4 +1,4 @@
-"""End executions whose question nobody has answered in time: one, or many together."""
+"""End one or many executions whose questions nobody has answered in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from pauseflow_nb.store.views import name_settlement
 
 
 def ends_unanswered(suspension: Row) -> bool:
-    """Whether its execution ends when the time is over."""
+    """Whether the execution ends at the deadline of this suspension."""
     return bool(suspension.kind == "suspend" and suspension.on_timeout != "resume")
 
 
 def make_ending(suspension: Row) -> Ending:
-    """Say how an execution ends whose question nobody has answered in time."""
+    """Return the state and reason of an execution whose question nobody has answered in time."""
     text = f"nobody answered step {suspension.step!r} in time"
     reason = {"kind": "timeout", "by": "clock", "text": text}
     if suspension.on_timeout != "fail":
@@ -31,7 +31,7 @@ def make_ending(suspension: Row) -> Ending:
 
 
 def end_all_unanswered(connection: sa.Connection, overdue: Sequence[Row], moment: float) -> None:
-    """Settle questions that are open and end their executions; the caller holds all rows, no two of one execution."""
+    """Settle open questions, at most one of each execution, and end their executions; the caller holds all rows."""
     suspensions.time_out_all(connection, overdue, moment)
     lines = [
         audit.Line(

@@ -1,6 +1,6 @@
-"""Run a worker process: take segments from the queue, let the clock act, take over from dead workers, drain on a signal.
+"""Run a worker process: run queued segments, act for the clock, take over from dead workers, drain on a signal.
 
-DBOS is one per process, so a process is one worker.
+There is one DBOS in a process, so a process is one worker.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS
 
+from pauseflow_nb.engine.attempt_fence import GivenUp
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION, name_queue
@@ -30,16 +31,16 @@ from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.database import named, reading
 from pauseflow_nb.store.executions import Row
 
 log = logging.getLogger(__name__)
 
-#: How long a worker that is to end waits for cells that run; then their kernels are killed.
+#: Seconds that a stopping worker waits for running cells before it kills their kernels.
 DRAIN_SECONDS = 20
 _SWEEP_SECONDS = 0.25
 _OUTCOME_SECONDS = 60.0
-# The kernels are killed this long before DBOS stops waiting, so that the segments are released in time.
+# Seconds before DBOS stops waiting at which the kernels are killed, so that the segments are released in time.
 _MARGIN_SECONDS = 4
 
 
@@ -50,13 +51,13 @@ def run_worker(
     on_ready: Callable[[str], None] = lambda _name: None,
     drain_seconds: int = DRAIN_SECONDS,
 ) -> None:
-    """Run segments until `stop` is set; then let the cells that run come to their end.
+    """Run segments until `stop` is set; then wait for running cells to end.
 
     Args:
-        settings: Which store, and how many segments at once.
-        stop: Set it to end the worker. Handlers of signals do that, and `stop_with_parent`.
-        on_ready: Called with the worker's id once it takes jobs.
-        drain_seconds: How long running cells are waited for at the end.
+        settings: The store, and how many segments to run at once.
+        stop: Set to stop the worker, for example by signal handlers and `stop_with_parent`.
+        on_ready: Called with the worker's id when it takes jobs.
+        drain_seconds: How long to wait for running cells at the end.
 
     Raises:
         StoreUnavailable: If the store cannot be opened.
@@ -69,16 +70,23 @@ def run_worker(
 
 
 def stop_with_parent(stop: threading.Event) -> None:
-    """Set the event when standard input ends: the process at its other end has gone, however it went."""
+    """Set the event when standard input closes, because the parent process has ended in any way."""
 
     def wait() -> None:
-        # Not sys.stdin: a thread that holds its lock while the interpreter ends is a fatal error.
+        # Not sys.stdin: if a thread holds its lock while the interpreter shuts down, that is a fatal error.
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
                 pass
         stop.set()
 
     threading.Thread(target=wait, name="pauseflow-parent", daemon=True).start()
+
+
+class _JobLeft(BaseException):
+    """A job stays under way in the tables of DBOS, for the worker that takes over from this one.
+
+    No Exception: with one, DBOS would record that the job has ended.
+    """
 
 
 class _Worker:
@@ -88,7 +96,7 @@ class _Worker:
         self._queues, most = tuple(queue.settings.queues.split(",")), queue.settings.workers
         serves = {"queues": queue.settings.queues, "concurrency": most}
         self._presence = Presence(queue, "starting", on_dead=self._take_over, serves=serves)
-        #: Two queues that are looked at in the same moment may give one job too many.
+        #: Polled at the same moment, two queues could give one job too many.
         self._room = threading.BoundedSemaphore(most)
         kernels = queue.settings.kernels
         self._supply = Supply("forked" if kernels == "auto" else kernels)
@@ -100,11 +108,13 @@ class _Worker:
             keeper=Keeper(queue.settings.kept_kernels),
             serves=frozenset(self._queues),
         )
-        #: Runs segments of kernel-bound executions: they are no jobs, because another worker might take a job.
+        #: Runs segments of kernel-bound executions, which are not jobs, because another worker might take a job.
         self._kernel_bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
         self._begun: dict[tuple[str, int], Future[None]] = {}
         self._outage = Outage(log, "the clock waits for the store")
         self._is_draining = False
+        #: Whether DBOS is gone: what a job does from now on cannot be recorded.
+        self._is_over = False
         self._is_launched = threading.Event()
 
     def run(self, stop: threading.Event, on_ready: Callable[[str], None], drain_seconds: int) -> None:
@@ -112,7 +122,7 @@ class _Worker:
         global _worker  # noqa: PLW0603  (the body of a job is a plain function, and DBOS is one per process)
         _worker = self
         queue = self._queue
-        # Before launch, which may take jobs at once.
+        # Before launch, which may take jobs immediately.
         queue.jobs.register_queues(self._queues, queue.settings.workers)
         with self._presence:
             dbos = DBOS(
@@ -130,7 +140,7 @@ class _Worker:
             DBOS.listen_queues(names)
             DBOS.launch()
             _limit_jobs(dbos, names, queue.settings.workers)
-            record_patiently(dbos._sys_db)  # noqa: SLF001
+            self._record_patiently(dbos._sys_db)  # noqa: SLF001
             self._is_launched.set()
             try:
                 self._presence.become("worker")
@@ -142,9 +152,9 @@ class _Worker:
                 self._supply.close()
 
     def take(self, execution: str, n: int, job: int | None) -> None:
-        """Run one job, or with None a segment of ours that is none.
+        """Run one job, or with None a segment of a kernel-bound execution, which is not a job.
 
-        No exception may leave this: DBOS would take the job for done.
+        No `Exception` may leave this: DBOS would consider the job done.
         """
         if job is None:
             self._run(execution, n, None)
@@ -155,6 +165,8 @@ class _Worker:
                 self._run(execution, n, job)
             finally:
                 self._room.release()
+        if job is not None and self._is_over:
+            raise _JobLeft
 
     def _run(self, execution: str, n: int, job: int | None) -> None:
         outage = Outage(log, f"{execution}/{n} waits for the store")
@@ -162,15 +174,14 @@ class _Worker:
         while not self._is_draining:
             try:
                 self._segments.run(execution, n, Control(), job=job)
-            except (StoreUnavailable, StorageFull) as problem:
+            except (StoreUnavailable, StorageFull, GivenUp) as problem:
                 outage.failed(problem)
-                time.sleep(1)
+                self._segments.must_end.wait(1)
             except Exception as problem:
-                log.exception("a fault of ours in %s/%s", execution, n)
+                log.exception("internal error in %s/%s", execution, n)
                 faults += 1
-                if faults == MOST_CRASHES:
-                    # Or its row, which cannot be read, would take the place of others for ever.
-                    self._segments.give_up(execution, n, problem)
+                # Otherwise its unreadable row would occupy the place of others for ever.
+                if faults >= MOST_CRASHES and self._segments.give_up(execution, n, problem):
                     return
                 time.sleep(1)
             else:
@@ -179,11 +190,17 @@ class _Worker:
             self._pass_on(execution, n, job)
 
     def _pass_on(self, execution: str, n: int, job: int) -> None:
-        try:
-            self._segments.pass_on(execution, n, job)
-        except PauseflowError as problem:
-            # The job stays ours, and the worker that takes over from us runs it.
-            log.warning("could not pass %s/%s on: %s", execution, n, problem)
+        while True:
+            try:
+                self._segments.pass_on(execution, n, job)
+            except (PauseflowError, GivenUp) as problem:
+                if self._is_draining:
+                    log.warning("%s/%s is left to the worker that takes over from this one: %s", execution, n, problem)
+                    raise _JobLeft from problem
+                log.warning("could not pass %s/%s on, trying again: %s", execution, n, problem)
+                time.sleep(1)
+            else:
+                return
 
     def _sweep(self) -> None:
         try:
@@ -195,7 +212,7 @@ class _Worker:
             self._outage.ended()
 
     def _run_kernel_bound(self) -> None:
-        """Look after the kernels that this process keeps, and run the executions of theirs that were answered."""
+        """Check the kept kernels, and run the kernel-bound executions that were answered."""
         self._begun = {key: begun for key, begun in self._begun.items() if not begun.done()}
         for row in self._segments.look_after_kernels():
             key = (row.id, row.segment)
@@ -209,41 +226,75 @@ class _Worker:
             detach(self._queue, execution, process=dead.id)
         if dead.kind in ("worker", "starting"):
             self._is_launched.wait()
-            # A private name: the version of DBOS is pinned, and tests kill workers.
+            # A private name of DBOS: its version is pinned, and tests that kill workers cover it.
             DBOS._recover_pending_workflows([dead.id])  # noqa: SLF001
+            # DBOS only logs what it could not recover.
+            if self._queue.jobs.has_under_way(dead.id):
+                raise StoreUnavailable(named(self._queue.engine), f"jobs of {dead.id} could not be taken over")
 
     def _drain(self, seconds: int) -> None:
         self._is_draining = True
         self._kernel_bound.shutdown(wait=False, cancel_futures=True)
-        stopper = threading.Thread(target=self._stop_segments, args=[seconds], name="pauseflow-drain", daemon=True)
-        stopper.start()
+        drained = threading.Event()
+        arguments = [seconds, drained]
+        threading.Thread(target=self._stop_segments, args=arguments, name="pauseflow-drain", daemon=True).start()
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
+        self._is_over = True
         self._kernel_bound.shutdown()
+        drained.set()
         try:
             self._segments.leave()
         except PauseflowError as problem:
-            # The worker that takes over from us does it.
+            # The worker that takes over does it.
             log.warning("could not leave what waits with its kernel: %s", problem)
+        if self._has_jobs(self._presence.name):
+            self._presence.leave_work()
 
-    def _stop_segments(self, seconds: int) -> None:
+    def _has_jobs(self, process: str) -> bool:
+        """Whether a process has left jobs; if that cannot be known, it may have."""
+        try:
+            return self._queue.jobs.has_under_way(process)
+        except PauseflowError:
+            return True
+
+    def _record_patiently(self, database: Any) -> None:
+        """Make DBOS retry for a minute to record the end of a job while the disk of the database is full.
+
+        DBOS itself retries only while the database is locked or unreachable.
+        """
+        record = database.update_workflow_outcome
+
+        def record_again(*arguments: Any, **options: Any) -> Any:
+            outage = Outage(log, "the end of a job is still to be recorded")
+            deadline = time.monotonic() + _OUTCOME_SECONDS
+            while True:
+                try:
+                    return record(*arguments, **options)
+                except sa.exc.OperationalError as problem:
+                    outage.failed(problem.orig or problem)
+                    if self._segments.must_end.wait(1) or time.monotonic() > deadline:
+                        raise _JobLeft from problem
+
+        database.update_workflow_outcome = record_again
+
+    def _stop_segments(self, seconds: int, drained: threading.Event) -> None:
         deadline = time.monotonic() + max(seconds - _MARGIN_SECONDS, 0)
-        while (running := self._segments.watch.list_running()) or not all(
-            begun.done() for begun in self._begun.values()
-        ):
-            for _, control in running:
-                if time.monotonic() > deadline:
+        while not drained.wait(0.1):
+            if time.monotonic() > deadline:
+                self._segments.must_end.set()
+            for _, control in self._segments.watch.list_running():
+                if self._segments.must_end.is_set():
                     control.kill()
                 else:
                     control.stop_at_boundary()
-            time.sleep(0.1)
 
 
 def _limit_jobs(dbos: DBOS, names: Sequence[str], most: int) -> None:
-    """Let the queues of this worker run no more than `most` jobs together.
+    """Limit the jobs of all queues of this worker together to `most`.
 
-    DBOS knows a limit of each queue, which is one number for all workers.
+    DBOS has a limit only for each queue, with one number for all workers.
     """
-    # Private names: the version of DBOS is pinned, and tests count what runs at once.
+    # Private names of DBOS: its version is pinned, and tests that count running jobs cover them.
     database, active = dbos._sys_db, dbos._active_workflows_set  # noqa: SLF001
     read = database.get_queue
 
@@ -257,35 +308,11 @@ def _limit_jobs(dbos: DBOS, names: Sequence[str], most: int) -> None:
     database.get_queue = get_queue  # type: ignore[method-assign]
 
 
-def record_patiently(database: Any) -> None:
-    """Let DBOS record for a minute that a job has ended, while the disk of the database is full.
-
-    It does so only while the database is locked or gone. A job that stays under way would be left when its worker has ended.
-
-    Args:
-        database: DBOS's access to its tables.
-    """
-    record = database.update_workflow_outcome
-
-    def record_again(*arguments: Any, **options: Any) -> Any:
-        deadline = time.monotonic() + _OUTCOME_SECONDS
-        while True:
-            try:
-                return record(*arguments, **options)
-            except sa.exc.OperationalError as problem:
-                if time.monotonic() > deadline:
-                    raise
-                log.warning("the end of a job could not be recorded, trying again: %s", problem.orig)
-                time.sleep(1)
-
-    database.update_workflow_outcome = record_again
-
-
 _worker: _Worker | None = None
 
 
 @DBOS.workflow(name=JOB)
 def _run_segment(execution: str, n: int, job: int) -> None:
-    """Do what a job asks: at least once, and after a takeover again."""
+    """Run the segment of a job: at least once, and again after a takeover."""
     assert _worker is not None, "a job came before its worker"
     _worker.take(execution, n, job)

@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def open_output(execution: Row, segment: Row, on_event: Events, *, check: Callable[[], None]) -> "PatientOutput | None":
-    """Make the output of one attempt; None if the user wanted none.
+    """Make the output of one attempt; None if the user requested none.
 
     Args:
         execution: The execution.
         segment: Its segment, as the attempt claimed it.
-        on_event: Called with what happens to the output.
+        on_event: Called with events about the output.
         check: Called before each write; raises if another attempt writes the output now.
     """
     if execution.output is None:
@@ -37,13 +37,13 @@ def is_first(segment: Row) -> bool:
 
 
 def finish_output(execution: Row, document: Document) -> PauseflowError | None:
-    """Write the document of an execution that has ended; why that failed is logged, and returned."""
+    """Write the notebook of an execution that has ended; log and return the reason if that fails."""
     return _write_once(execution, document, is_first=False)
 
 
 def start_output(execution: Row, document: Document) -> PauseflowError | None:
-    """Write the document of an execution that has no kernel yet, over whatever is there; returns why that failed."""
-    # A kernel's segment notes the same when it begins: whose file it is.
+    """Write the notebook of an execution without a kernel yet, over an existing file; return why that failed."""
+    # As a segment does when it begins: record which execution the file belongs to.
     document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), "execution": execution.id}
     document.changed()
     return _write_once(execution, document, is_first=True)
@@ -57,7 +57,7 @@ def _write_once(execution: Row, document: Document, *, is_first: bool) -> Pausef
 
 
 def read_output(execution: Row) -> Document | None:
-    """Read the output back, if it is a file that is as some process wrote it for this execution."""
+    """Read the output if it is a file that was written for this execution and not changed since."""
     if execution.output is None or "://" in execution.output:
         return None
     data = OutputFile(execution.output, execution=execution.id, is_first=False).read()
@@ -65,9 +65,9 @@ def read_output(execution: Row) -> Document | None:
 
 
 class PatientOutput(OutputFile):
-    """Continues when the file cannot be written, remembers why, and writes it at the next chance."""
+    """Continues when the file cannot be written, remembers why, and tries again later."""
 
-    #: Why the last write failed; None if it did not.
+    #: Why the last write failed; None if it succeeded.
     problem: PauseflowError | None = None
 
     def __init__(self, path: str, *, on_event: Events, execution: str, is_first: bool) -> None:
@@ -76,7 +76,7 @@ class PatientOutput(OutputFile):
         super().__init__(path, execution=execution, is_first=is_first, on_moved=self._moved)
 
     def save(self, document: Document) -> None:
-        """Write the document; on failure say so once and continue."""
+        """Write the notebook; on failure report it once and continue."""
         try:
             self._save(document)
         except PauseflowError as problem:
@@ -88,7 +88,7 @@ class PatientOutput(OutputFile):
             self.problem = None
 
     def retry_save(self, document: Document) -> None:
-        """Try once more what failed before."""
+        """Try the failed write again."""
         if self.problem is not None:
             self.save(document)
 
@@ -104,10 +104,10 @@ class PatientOutput(OutputFile):
         self.problem = problem
 
     def _moved(self, path: str) -> None:
-        self._say(f"somebody else changed the output; what runs is written to {path} instead")
+        self._say(f"the output was changed by another program; this execution now writes to {path}")
 
     def _say(self, text: str) -> None:
-        # A watcher of the run gets the event, and would read it twice.
+        # The observer of the run gets the event, and would report it twice.
         level = logging.WARNING if self._on_event is ignore else logging.INFO
         log.log(level, "%s", text, extra={"execution": self._execution_id})
         data: dict[str, Any] = {"text": text}
@@ -115,7 +115,7 @@ class PatientOutput(OutputFile):
 
 
 class RemoteOutput(PatientOutput):
-    """An output somewhere that papermill writes to: at checkpoints and pauses, not while a cell runs."""
+    """An output at a URL that papermill can write to, at checkpoints and pauses, not while a cell runs."""
 
     def __init__(self, path: str, *, on_event: Events, execution: str, is_first: bool) -> None:
         """Take the URL."""
@@ -124,7 +124,7 @@ class RemoteOutput(PatientOutput):
         super().__init__(path, on_event=on_event, execution=execution, is_first=is_first)
 
     def save_when_due(self, document: Document) -> float | None:  # noqa: ARG002
-        """Write nothing: a request for every second of every cell is too many."""
+        """Write nothing: one request a second while cells run would be too many."""
         return None
 
     def _save(self, document: Document) -> None:
@@ -135,7 +135,7 @@ class RemoteOutput(PatientOutput):
         try:
             file_addresses.write(text, self._url)
         except Exception as problem:
-            # Each of its handlers raises what its own client does.
+            # Each of papermill's handlers raises the errors of its client.
             raise StoreUnavailable(self._url, f"{problem}: check the address and your credentials") from problem
         self._saved = revision
 

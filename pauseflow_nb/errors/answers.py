@@ -7,11 +7,11 @@ from pauseflow_nb.errors.root import PauseflowError
 
 
 class InvalidAnswer(PauseflowError, ValueError):
-    """Data that does not fit the schema of the suspension, which stays open."""
+    """An answer that does not fit the schema of the suspension; the suspension stays open."""
 
     def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(errors)
-        #: What is wrong, as `{"path", "message"}` each; the path is a list of names and numbers.
+        #: The errors, each as `{"path", "message"}`; the path is a list of names and numbers.
         self.errors = [dict(error) for error in errors]
 
     def __str__(self) -> str:
@@ -21,14 +21,14 @@ class InvalidAnswer(PauseflowError, ValueError):
 
 
 class InvalidParameters(InvalidAnswer):
-    """Texts in the form of a notebook's parameters that cannot be read; nothing was started."""
+    """Values in the form of a notebook's parameters that cannot be read; nothing was started."""
 
     def __str__(self) -> str:
         return "; ".join(f"{'.'.join(map(str, error['path']))} {error['message']}" for error in self.errors)
 
 
 class CannotCheck(PauseflowError, ValueError):
-    """Data that cannot be checked against the schema of the suspension, which stays open."""
+    """An answer that takes too long to check against the schema; the suspension stays open."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -39,29 +39,29 @@ class CannotCheck(PauseflowError, ValueError):
 
 
 class NoChecker(PauseflowError, RuntimeError):
-    """The processes that check answers cannot be started."""
+    """No process that checks answers can be started."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"answers cannot be checked now ({self.problem}): nothing was settled, send it again later"
+        return f"answers cannot be checked now ({self.problem}): nothing was settled, send the answer again later"
 
 
 class CheckersBusy(NoChecker):
-    """The processes that check answers were busy with others for as long as an answer may wait."""
+    """The processes that check answers were busy with other answers for too long."""
 
-    def __init__(self, problem: str = "others are being checked") -> None:
+    def __init__(self, problem: str = "other answers are being checked") -> None:
         super().__init__(problem)
 
 
 class NotAllowed(PauseflowError, PermissionError):
-    """An answer by a person who may not give it: `approvers`, `self_approval`."""
+    """An answer by a person who may not answer, because of `approvers` or `self_approval`."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
-        #: The sentence that the rule gave.
+        #: The reason, as a sentence.
         self.why = why
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class TooManyAnswers(PauseflowError, RuntimeError):
         self.execution = execution
 
     def __str__(self) -> str:
-        return f"too many answers to {self.execution} are being checked: nothing was settled, send it again later"
+        return f"too many answers to {self.execution} are being checked: nothing was settled, send yours again later"
 
 
 class InvalidBody(PauseflowError, ValueError):
@@ -91,7 +91,7 @@ class InvalidBody(PauseflowError, ValueError):
 
 
 class UnknownCharset(InvalidBody):
-    """A body in a charset that is not one of the web's."""
+    """A body in a character encoding that the server does not support."""
 
     def __init__(self, what: str, charset: str) -> None:
         PauseflowError.__init__(self, what, charset)
@@ -102,21 +102,21 @@ class UnknownCharset(InvalidBody):
 
 
 class BodyTooLarge(PauseflowError, ValueError):
-    """A request's body beyond the setting `max_body`."""
+    """A request's body that is larger than the setting `max_body` allows."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"the body is larger than {self.limit} bytes, the most that this server takes: nothing was done"
+        return f"the body is larger than {self.limit} bytes, the most that this server accepts: nothing was done"
 
 
 class UnknownLink(PauseflowError, LookupError):
     """A token that this store did not sign."""
 
     def __str__(self) -> str:
-        return "this server does not know this link: it may be cut off, or belong to another server; ask for a new one"
+        return "this link is not valid: it may be incomplete or belong to another server; ask for a new one"
 
 
 class LinkWithdrawn(PauseflowError, LookupError):
@@ -135,7 +135,7 @@ class LinkSpent(PauseflowError, AttributeError, LookupError):
 
     def __str__(self) -> str:
         what = f"the link {self.name!r} can no longer be used" if self.name else "this link can no longer be used"
-        return f"{what}: the pause that it belonged to is over; each `flow.suspend()` returns new links"
+        return f"{what}: its pause is over; each `flow.suspend()` returns new links"
 
 
 class UnknownKey(PauseflowError, LookupError):
@@ -146,7 +146,7 @@ class UnknownKey(PauseflowError, LookupError):
         self.number = number
 
     def __str__(self) -> str:
-        return f"no key {self.number} in this store: `pauseflow keys list` shows those it has"
+        return f"no key {self.number} in this store: `pauseflow keys list` shows its keys"
 
 
 class PauseTimeout(PauseflowError, TimeoutError):
@@ -161,7 +161,7 @@ class PauseTimeout(PauseflowError, TimeoutError):
 
 
 class Cancelled(PauseflowError, RuntimeError):
-    """A person or program cancelled at `flow.pause()`; not caught, it cancels the execution."""
+    """A person or program cancelled a `flow.pause()`; if the cell does not catch it, the execution is cancelled."""
 
     def __init__(self, step: str, by: str, who: str) -> None:
         super().__init__(step, by, who)

@@ -11,11 +11,11 @@ class UnknownTrigger(PauseflowError, LookupError):
         self.trigger = trigger
 
     def __str__(self) -> str:
-        return f"no trigger {self.trigger!r} in this store: `pauseflow trigger list` shows those it has"
+        return f"no trigger {self.trigger!r} in this store: `pauseflow trigger list` shows its triggers"
 
 
 class TriggerPaused(PauseflowError, RuntimeError):
-    """A request to a trigger that starts nothing now."""
+    """A request to a trigger that is paused."""
 
     def __init__(self, trigger: str) -> None:
         super().__init__(trigger)
@@ -26,7 +26,7 @@ class TriggerPaused(PauseflowError, RuntimeError):
 
 
 class CannotStart(PauseflowError, RuntimeError):
-    """A request to a trigger whose notebook cannot be run; the sender does not see why, which may name paths."""
+    """A request to a trigger whose notebook cannot be run; the sender does not see the reason, which may name paths."""
 
     def __init__(self, trigger: str) -> None:
         super().__init__(trigger)
@@ -37,7 +37,7 @@ class CannotStart(PauseflowError, RuntimeError):
 
 
 class TooManyStarts(PauseflowError, RuntimeError):
-    """A request that starts nothing, because too many others before it are not done yet."""
+    """A request that starts nothing, because too many executions of its trigger wait for a worker."""
 
     def __init__(self, trigger: str, limit: int) -> None:
         super().__init__(trigger, limit)
@@ -48,14 +48,14 @@ class TooManyStarts(PauseflowError, RuntimeError):
 
 
 class TooManyWaiting(PauseflowError, RuntimeError):
-    """A request that starts nothing, because too many others of its address wait for a response."""
+    """A request that starts nothing, because too many others from its address wait for a response."""
 
     def __str__(self) -> str:
         return "too many requests from this address wait for a response: nothing was done, send it again later"
 
 
 class InvalidSchedule(PauseflowError, ValueError):
-    """A schedule that cannot be read, or that has no time to come."""
+    """A schedule that cannot be read, or that has no future time."""
 
     def __init__(self, what: str, value: object, problem: str) -> None:
         super().__init__(what, value, problem)

@@ -14,11 +14,11 @@ class UnknownExecution(PauseflowError, LookupError):
         self.execution = execution
 
     def __str__(self) -> str:
-        return f"no execution {self.execution!r} in this store: `pauseflow list` shows those it has"
+        return f"no execution {self.execution!r} in this store: `pauseflow list` shows its executions"
 
 
 class AmbiguousExecution(PauseflowError, LookupError):
-    """Several executions have ids that begin like this."""
+    """The beginning of an id that several executions share."""
 
     def __init__(self, beginning: str, ids: Sequence[str]) -> None:
         super().__init__(beginning, tuple(ids))
@@ -38,19 +38,19 @@ class NotebookGone(PauseflowError, FileNotFoundError):
 
     def __str__(self) -> str:
         return (
-            f"the stored notebook of execution {self.execution} is gone from {self.where}: restore the file from a "
+            f"the stored notebook of execution {self.execution} is missing from {self.where}: restore the file from a "
             f"backup and retry, or start a new execution with `pauseflow run {self.notebook}`"
         )
 
 
 class AllowanceReached(PauseflowError, RuntimeError):
-    """A user, or a queue, has as many executions or bytes as a setting allows: nothing new is started."""
+    """A user or a queue has as many executions or bytes as a setting allows: nothing new is started."""
 
     def __init__(self, whose: str, used: str, limit: str, setting: str) -> None:
         super().__init__(whose, used, limit, setting)
         #: `"user ann"`, or `"queue gpu"`.
         self.whose = whose
-        #: In words: `"5"`, or `"10.0 MB"`.
+        #: As text: `"5"`, or `"10.0 MB"`.
         self.used, self.limit, self.setting = used, limit, setting
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class OutputInUse(PauseflowError, RuntimeError):
     def __str__(self) -> str:
         return (
             f"{self.path} belongs to execution {self.execution}, which is {self.state}: "
-            f"choose another output, or end that one with `pauseflow cancel {self.execution}`"
+            f"choose another output, or cancel that execution with `pauseflow cancel {self.execution}`"
         )
 
 
@@ -91,7 +91,7 @@ class AmbiguousSuspension(PauseflowError, LookupError):
 
 
 class NotSuspended(PauseflowError, RuntimeError):
-    """There is nothing to answer: says which state it is in."""
+    """An answer to an execution that does not wait for one."""
 
     def __init__(self, execution: str, state: str, step: str | None = None) -> None:
         super().__init__(execution, state, step)
@@ -107,7 +107,7 @@ class NotSuspended(PauseflowError, RuntimeError):
 
 
 class QuestionChanged(PauseflowError, RuntimeError):
-    """What was decided on is no longer what is asked: nothing was settled."""
+    """An answer to a question that has changed since it was shown: nothing was settled."""
 
     def __init__(self, execution: str) -> None:
         super().__init__(execution)
@@ -115,13 +115,13 @@ class QuestionChanged(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"what you saw has changed since, and your answer changed nothing: look at it again with"
+            f"the question has changed since you saw it, and nothing was settled: look at it again with"
             f" `pauseflow show {self.execution}`, then decide"
         )
 
 
 class CannotRetry(PauseflowError, RuntimeError):
-    """A retry or a fork that makes no sense in this state."""
+    """A retry or a fork that the execution's state does not allow."""
 
     def __init__(self, execution: str, state: str, needs_step: bool = False) -> None:
         super().__init__(execution, state, needs_step)
@@ -132,11 +132,11 @@ class CannotRetry(PauseflowError, RuntimeError):
             return f"execution {self.execution} is {self.state}: name the step to go back to with --from STEP"
         if self.state in {"completed", "cancelled"}:
             return f"execution {self.execution} has not failed, it is {self.state}: go back with --from STEP"
-        return f"execution {self.execution} has not ended, it is {self.state}: wait for its end, cancel it, or fork it"
+        return f"execution {self.execution} has not ended, it is {self.state}: wait for its end, or cancel or fork it"
 
 
 class CannotSuspend(PauseflowError, RuntimeError):
-    """A suspend from outside that is not possible."""
+    """A request to suspend an execution that cannot be suspended."""
 
     def __init__(self, execution: str, state: str, parent: str | None = None) -> None:
         super().__init__(execution, state, parent)

@@ -19,7 +19,7 @@ class KernelUnavailable(PauseflowError, RuntimeError):
 
 
 class KernelNotReady(KernelUnavailable):
-    """A kernel that was started and did not become ready: it ended, or took too long. Another try may work."""
+    """A kernel that was started and ended or took too long before it was ready; another attempt may succeed."""
 
 
 class KernelDied(PauseflowError, RuntimeError):
@@ -34,7 +34,7 @@ class KernelDied(PauseflowError, RuntimeError):
 
 
 class KernelLost(PauseflowError, RuntimeError):
-    """The kernel that an execution had to keep while it waited is gone."""
+    """The kernel of a kernel-bound execution ended while the execution waited."""
 
     def __init__(self, execution: str, variables: Sequence[str], step: str | None) -> None:
         super().__init__(execution, tuple(variables), step)
@@ -50,7 +50,7 @@ class KernelLost(PauseflowError, RuntimeError):
 
 
 class NodeUnavailable(PauseflowError, RuntimeError):
-    """There is no Node.js that could run a `%%node` cell."""
+    """There is no Node.js to run a `%%node` cell."""
 
     def __init__(self, problem: str = "there is no `node` on the PATH") -> None:
         super().__init__(problem)
@@ -79,7 +79,7 @@ class PortInUse(PauseflowError, OSError):
     def __init__(self, ip: str, port: int, holder: str | None = None, process: str | None = None) -> None:
         super().__init__(ip, port, holder, process)
         self.ip, self.port = ip, port
-        #: `"run"`: a run of the same store; `"server"`: a server of it; None: another program.
+        #: `"run"`: an attached run of the same store; `"server"`: a server of it; None: another program.
         self.holder, self.process = holder, process
         self.errno = errno.EADDRINUSE
 
@@ -104,7 +104,7 @@ class NoServer(PauseflowError, RuntimeError):
 
 
 class NoWorker(PauseflowError, RuntimeError):
-    """No worker is alive in this store that would take a segment of this queue."""
+    """No worker that serves this queue is alive in this store."""
 
     def __init__(self, queue: str | None = None) -> None:
         super().__init__(queue)
@@ -118,7 +118,7 @@ class NoWorker(PauseflowError, RuntimeError):
 
 
 class NotDelivered(PauseflowError, ConnectionError):
-    """A message to people that the mail server or the service did not accept."""
+    """A message that the mail server or the notification service did not accept."""
 
     def __init__(self, to: str, problem: str) -> None:
         super().__init__(to, problem)

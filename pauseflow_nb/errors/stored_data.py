@@ -7,7 +7,7 @@ from pauseflow_nb.errors.root import PauseflowError
 
 
 class StoreUnavailable(PauseflowError, ConnectionError):
-    """The database is locked, gone or unfit."""
+    """The database is locked, missing or unusable."""
 
     def __init__(self, database: str, problem: str) -> None:
         super().__init__(database, problem)
@@ -18,7 +18,7 @@ class StoreUnavailable(PauseflowError, ConnectionError):
 
 
 class StoreDamaged(PauseflowError, ValueError):
-    """A value in the database that cannot be read. Other rows can."""
+    """A value in the database that cannot be read; other rows can still be read."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -29,7 +29,7 @@ class StoreDamaged(PauseflowError, ValueError):
 
 
 class NotStorable(PauseflowError, ValueError):
-    """A value that the database cannot hold; trying again would not help, and nothing was changed."""
+    """A value that the database cannot store; nothing was changed, and another attempt would fail, too."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -40,7 +40,7 @@ class NotStorable(PauseflowError, ValueError):
 
 
 class StorageFull(PauseflowError, OSError):
-    """Nothing more can be written; what was there is still there."""
+    """The storage is full: nothing can be written, and what was stored is unchanged."""
 
     def __init__(self, where: str) -> None:
         super().__init__(where)
@@ -48,7 +48,10 @@ class StorageFull(PauseflowError, OSError):
         self.errno = errno.ENOSPC
 
     def __str__(self) -> str:
-        return f"no space left at {self.where}: free some, then continue with `pauseflow retry`; nothing saved was lost"
+        return (
+            f"no space left at {self.where}: free some space, then continue with `pauseflow retry`; nothing that was "
+            "saved is lost"
+        )
 
 
 class DiskNearlyFull(StorageFull):
@@ -60,7 +63,10 @@ class DiskNearlyFull(StorageFull):
         self.free = free
 
     def __str__(self) -> str:
-        return f"only {self.free / 1e6:.1f} MB are free at {self.where}: make room first, for example with `pauseflow gc`; nothing was started"
+        return (
+            f"only {self.free / 1e6:.1f} MB are free at {self.where}: free some space, for example with "
+            "`pauseflow gc`; nothing was started"
+        )
 
 
 class QuotaReached(StorageFull):
@@ -79,7 +85,7 @@ class QuotaReached(StorageFull):
 
 
 class NoRoomForBody(StorageFull):
-    """The storage has no room for a large body; nothing of it was stored, and nothing was settled."""
+    """The storage has no room for a large body: it was not stored, and nothing was settled."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -87,8 +93,8 @@ class NoRoomForBody(StorageFull):
 
     def __str__(self) -> str:
         return (
-            "the server has no room for a body of this size: nothing was done; send the data in another way and a link "
-            "to it, or again when there is room"
+            "the server has no room for a body of this size: nothing was done; send the data another way and a link to "
+            "it as the answer, or send it again when there is room"
         )
 
 
@@ -112,7 +118,7 @@ class Unsaveable(SnapshotError):
 
 
 class CannotHandOver(SnapshotError):
-    """The step that comes next runs on another machine, and something that cells need cannot be saved for it."""
+    """The next step runs on another machine, and a variable that it needs cannot be saved for it."""
 
     def __init__(self, step: str, problems: Sequence[str]) -> None:
         super().__init__(step, tuple(problems))
@@ -120,13 +126,13 @@ class CannotHandOver(SnapshotError):
 
     def __str__(self) -> str:
         return (
-            f"step {self.step!r} runs in another queue, and what was made so far cannot go there: {'; '.join(self.problems)}. "
-            "Make it in a `%%setup` cell, which runs there again, or in the step itself"
+            f"step {self.step!r} runs in another queue, and not all variables can be moved there: "
+            f"{'; '.join(self.problems)}. Make it in a `%%setup` cell, which runs there again, or in the step itself"
         )
 
 
 class NotRestored(SnapshotError):
-    """Variables that later cells need did not come back in a new kernel; no cell has run without them."""
+    """Variables that later cells need could not be restored in a new kernel; no cell has run without them."""
 
     def __init__(self, execution: str, losses: Sequence[str]) -> None:
         super().__init__(execution, tuple(losses))
@@ -134,9 +140,9 @@ class NotRestored(SnapshotError):
 
     def __str__(self) -> str:
         return (
-            f"{' '.join(self.losses)} Nothing ran, and the answer is kept. Repair the cause, then run "
-            f"`pauseflow retry {self.execution}`. A variable that was never saved is made again with `--from` the step "
-            "that makes it; `--force` continues without what is missing"
+            f"{' '.join(self.losses)} No cell ran, and the answer is stored. Repair the cause, then run "
+            f"`pauseflow retry {self.execution}`. To make a variable again that was never saved, "
+            "add `--from` with the step that makes it; `--force` continues without the missing variables"
         )
 
 
@@ -152,16 +158,14 @@ class SnapshotDamaged(SnapshotError):
 
 
 class SnapshotMismatch(SnapshotError):
-    """The snapshot was made by other versions than this kernel has."""
+    """A snapshot made by other versions of Python or packages than this kernel has."""
 
-    def __init__(
-        self, name: str, differences: Sequence[str], way_out: str = "`--force` restores it all the same"
-    ) -> None:
+    def __init__(self, name: str, differences: Sequence[str], way_out: str = "`--force` restores it anyway") -> None:
         super().__init__(name, tuple(differences), way_out)
         self.name, self.differences, self.way_out = name, tuple(differences), way_out
 
     def __str__(self) -> str:
-        return f"snapshot {self.name} was made elsewhere: {'; '.join(self.differences)}. {self.way_out}"
+        return f"snapshot {self.name} was made by another environment: {'; '.join(self.differences)}. {self.way_out}"
 
 
 class InvalidRecord(PauseflowError, ValueError):

@@ -6,7 +6,7 @@ from pauseflow_nb.errors.root import PauseflowError
 
 
 class NotInStep(PauseflowError, RuntimeError):
-    """A call that only a running step can make."""
+    """A call that works only inside a running step."""
 
     def __init__(self, call: str) -> None:
         super().__init__(call)
@@ -43,7 +43,7 @@ class InvalidDuration(PauseflowError, ValueError):
 
 
 class InvalidValue(PauseflowError, ValueError):
-    """An argument outside what it may be."""
+    """An argument whose value is not allowed."""
 
     def __init__(self, what: str, value: object, problem: str) -> None:
         super().__init__(what, value, problem)
@@ -54,7 +54,7 @@ class InvalidValue(PauseflowError, ValueError):
 
 
 class NotJSON(PauseflowError, TypeError):
-    """A value that must be JSON and is not; says where inside it and which type."""
+    """A value that must be JSON and is not; the error names the place inside the value, and the type there."""
 
     def __init__(self, what: str, key: str, type_name: str) -> None:
         super().__init__(what, key, type_name)
@@ -106,12 +106,12 @@ class NotebookNotFound(PauseflowError, FileNotFoundError):
         return f"no notebook at {self.path}: {self.hint}"
 
     def __reduce__(self) -> tuple[type["NotebookNotFound"], tuple[str, str], dict[str, object]]:
-        # That of OSError would add the file's name as a third argument.
+        # OSError's own would add the file's name as a third argument.
         return type(self), (self.path, self.hint), vars(self)
 
 
 class InvalidImport(PauseflowError, ValueError):
-    """A file or folder that no workflow can be read from, or a folder that cannot take the notebooks."""
+    """A file or folder that is not a workflow, or a folder into which the notebooks cannot be written."""
 
     def __init__(self, source: str, problem: str) -> None:
         super().__init__(source, problem)
@@ -133,7 +133,7 @@ class InvalidParameter(PauseflowError, ValueError):
 
 
 class InvalidSetting(PauseflowError, ValueError):
-    """A setting that cannot be used, and where it came from."""
+    """A setting whose value cannot be used; the error says where the value came from."""
 
     def __init__(self, name: str, value: object, origin: str, problem: str) -> None:
         super().__init__(name, value, origin, problem)
@@ -141,7 +141,7 @@ class InvalidSetting(PauseflowError, ValueError):
 
     def __str__(self) -> str:
         if self.value == self.origin:
-            # It is the file as a whole.
+            # The whole file is wrong, not one setting.
             return f"{self.origin} {self.problem}"
         return f"setting {self.name}={self.value!r} (from {self.origin}): {self.problem}"
 

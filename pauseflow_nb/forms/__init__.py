@@ -1,1 +1,1 @@
-"""Read the form of a question in one place: its fields, the texts typed into it, and their errors."""
+"""Handle the form of a question: its fields, the texts typed into it, and their errors."""

@@ -1,7 +1,8 @@
-"""Check answers in processes of their own, which are ended when a check takes too long or too much memory.
+"""Check answers in separate processes, which are ended when a check takes too long or too much memory.
 
-A check holds Python's lock while it runs, and some take time without end: a union of models that contain themselves has
-as many errors as there are ways through it. Here only the sender of such an answer waits.
+A check holds Python's global lock while it runs, and some checks take practically endless time: a union of recursive
+models has as many errors as there are paths through it. In separate processes, only the sender of such an answer
+waits.
 """
 
 import atexit
@@ -25,44 +26,45 @@ from typing import IO, Any
 from pauseflow_nb.errors import CannotCheck, CheckersBusy, NoChecker
 from pauseflow_nb.json_values import JSON
 
-#: Checks that run at once, of small answers; each costs a process of some 30 MB once there were as many.
+#: How many checks of small answers run at once, each in a process of about 30 MB.
 _SMALL_PROCESSES = 2
-#: Those of large answers. They hold up no small ones, although a sender whom nobody knows yet may have sent them.
+#: How many checks of large answers run at once, separately from those of small ones.
 _LARGE_PROCESSES = 1
-#: Those that take longer wait for each other, and hold up no others.
+#: How many costly checks run at once, separately from all others.
 _SLOW_PROCESSES = 1
-#: Of a small answer and its schema.
+#: Most characters of a small answer and its schema.
 _SMALL_BYTES = 32 * 1024
-#: Processor seconds that a quick check takes at most. All that people send is checked in less.
+#: Processor seconds of a quick check. All answers of people take less.
 _QUICK_SECONDS = 0.25
-#: Processor seconds with which an answer is costly: the next one to the same execution does not go to the quick processes.
+#: Processor seconds from which an answer is costly: the next one to the same execution does not use the quick
+#: processes.
 _COSTLY_SECONDS = 0.05
-#: Executions of which that is remembered.
+#: How many executions with costly answers are remembered.
 _MOST_REMEMBERED = 10_000
-#: Processor seconds that a check may take, so that a busy machine refuses nothing that an idle one takes.
+#: Limit of a check in processor seconds, so that a busy machine refuses nothing that an idle one accepts.
 _CPU_SECONDS = 2.0
-#: Processor seconds for listing the errors of an answer of which it is known that it does not fit.
+#: Processor seconds for listing the errors of an answer that does not fit.
 _LISTING_SECONDS = 0.1
-#: Seconds after which it is over in any case.
+#: Limit of a check in seconds of real time.
 _WALL_SECONDS = 10.0
 _MEMORY_BYTES = 1 << 30
-#: Seconds that an idle process has to end.
+#: Seconds in which an idle process must end.
 _PATIENCE_SECONDS = 2.0
 _TOO_SLOW = "takes too long, or needs too much memory, to be checked"
-#: In characters.
+#: Longest message that is passed on, in characters.
 _LONGEST_PROBLEM = 200
-#: The processes give way to what answers requests.
+#: Niceness of the processes: requests have priority.
 _NICENESS = 10
 
 _SIZE = struct.Struct("!I")
-#: What ends a process that has taken too much of the processor.
+#: The signal that ends a process which has used too much processor time.
 _CPU_SIGNAL = signal.SIGPROF
 
 log = logging.getLogger(__name__)
 
 
 class Checker:
-    """Processes that check answers, started when they are first needed. Many threads may use it at once."""
+    """Checks answers in processes that are started when they are first needed; thread-safe."""
 
     def __init__(
         self,
@@ -71,12 +73,12 @@ class Checker:
         wall_seconds: float = _WALL_SECONDS,
         memory_bytes: int = _MEMORY_BYTES,
     ) -> None:
-        """Set what one check may take.
+        """Set the limits of one check.
 
         Args:
             cpu_seconds: Processor time.
             wall_seconds: Time by the clock.
-            memory_bytes: Memory, that of the process included.
+            memory_bytes: Memory, including that of the process itself.
         """
         self._wall_seconds = wall_seconds
         counts = (_SMALL_PROCESSES, _LARGE_PROCESSES)
@@ -91,18 +93,18 @@ class Checker:
         """Check a value.
 
         Args:
-            schema: What it must fit.
+            schema: The schema.
             value: The value.
-            execution: Whose answer it is. Who has sent one that was costly waits for others of that kind the next time,
-                and nobody else waits for him.
-            wall_seconds: Time by the clock that is left for it, if that is less than usual.
+            execution: The execution that is answered. After a costly answer, its next ones wait for other costly
+                ones, and delay no others.
+            wall_seconds: Real time that is left for the check, if it is less than the limit.
 
         Returns:
-            What does not fit; empty if all fits. If there is no time to list it all, it says so.
+            The errors; empty if the value fits. The last one says so if there was no time to list all.
 
         Raises:
-            CannotCheck: If time or memory do not suffice, or the schema cannot be used.
-            CheckersBusy: If it has waited for others all the time.
+            CannotCheck: If the limits do not suffice, or the schema cannot be used.
+            CheckersBusy: If no process was free in time.
             NoChecker: If no process can be started.
         """
         request = json.dumps({"schema": schema, "value": value}).encode()
@@ -124,18 +126,18 @@ class Checker:
                     del self._costly[next(iter(self._costly))]
 
     def close(self) -> None:
-        """End the processes, also those that are checking; what they check is refused."""
+        """End all processes; answers that are being checked are refused."""
         for lane in self._lanes:
             lane.close()
 
 
 @dataclass(frozen=True)
 class _Reply:
-    """What a process has said of a value."""
+    """The result of a process for a value."""
 
     #: The last list of errors, or the problem with the schema; empty if there was no time for either.
     results: list[dict[str, Any]]
-    #: What it took; infinite if the process was ended.
+    #: Processor seconds of the check; infinite if the process was ended.
     cpu_seconds: float
 
 
@@ -143,17 +145,17 @@ class _Lane:
     """Processes with the same limit, and the checks that wait for one of them."""
 
     def __init__(self, count: int, cpu_seconds: float, memory_bytes: int) -> None:
-        # The one that was used last is taken first: its caches are warm, and the others need not be started.
+        # The most recently used process is taken first: its caches are warm, and the others need not be started.
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         self.processes = [_Process(cpu_seconds, memory_bytes) for _ in range(count)]
         for process in self.processes:
             self._free.put(process)
 
     def ask(self, request: bytes, deadline: float) -> _Reply:
-        """Have a value checked by the next process that is free.
+        """Check a value in the next free process.
 
         Raises:
-            CheckersBusy: If it has waited for one most of the time, and then there was not enough of it.
+            CheckersBusy: If it waited for a process most of the time, and the rest did not suffice.
         """
         begun = time.monotonic()
         try:
@@ -177,29 +179,29 @@ class _Lane:
 
 
 class _Process:
-    """A process that checks one answer at a time. It is started when it is asked, and again after it has ended."""
+    """A process that checks one answer at a time; started when needed, and again after it has ended."""
 
     def __init__(self, cpu_seconds: float, memory_bytes: int) -> None:
         self._cpu_seconds, self._memory_bytes = cpu_seconds, memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        #: Held while it checks.
+        #: Locked while it checks.
         self._is_checking = threading.Lock()
         self._is_closed = False
 
     def ask(self, request: bytes, seconds: float) -> _Reply:
-        """Have a value checked; see `Checker.find_errors`."""
+        """Check a value; see `Checker.find_errors`."""
         with self._is_checking:
             is_new = self._process is None
             replies, is_over = self._exchange(request, seconds)
             if not (replies or is_over or is_new):
-                # It had ended before it was asked, because somebody killed it, which says nothing about the answer.
+                # The process was killed before the request, which says nothing about the answer.
                 replies, is_over = self._exchange(request, seconds)
         results = [reply for reply in replies if "cpu_seconds" not in reply]
         return _Reply(results[-1:], math.inf if len(results) == len(replies) else replies[-1]["cpu_seconds"])
 
     def _exchange(self, request: bytes, seconds: float) -> tuple[list[dict[str, Any]], bool]:
-        """Ask, and read all replies; returns them, and whether the limit has ended the process."""
+        """Send a value, and read all replies; return them, and whether the limit has ended the process."""
         process, timed_out = self._started(), threading.Event()
 
         def end() -> None:
@@ -219,7 +221,7 @@ class _Process:
         return replies, timed_out.is_set() or status == -_CPU_SIGNAL
 
     def close(self) -> None:
-        """End it now and for good."""
+        """End the process permanently."""
         with self._lock:
             self._is_closed = True
             if self._process is not None:
@@ -255,12 +257,12 @@ def _start(cpu_seconds: float, memory_bytes: int) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-P", "-c", f"import {__name__} as it; it.serve_checks({cpu_seconds}, {memory_bytes})"],
-            # Nothing else: our own environment may hold secrets.
+            # Nothing else: our own environment may contain secrets.
             env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Ctrl-C in the terminal is for the process that started us.
+            # Ctrl-C in the terminal must not reach it.
             start_new_session=True,
         )
     except OSError as problem:
@@ -268,8 +270,8 @@ def _start(cpu_seconds: float, memory_bytes: int) -> "subprocess.Popen[bytes]":
 
 
 def default_checker() -> Checker:
-    """Give the checker that all of this process share; it ends with the process."""
-    # A process that was forked has none: those of its parent answer its parent.
+    """Return the checker that this process shares; it ends with the process."""
+    # A forked process needs its own: the processes of its parent reply to the parent.
     return _checker(os.getpid())
 
 
@@ -281,7 +283,7 @@ def _checker(_process: int) -> Checker:
 
 
 def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
-    """Check what comes by standard input, until that ends; the main function of the processes."""
+    """Check the values from standard input until it closes: the main function of the processes."""
     from pauseflow_nb.forms.schema import check, find_problem
 
     _limit_memory(memory_bytes)
@@ -291,7 +293,7 @@ def serve_checks(cpu_seconds: float, memory_bytes: int) -> None:
             return
         begun = time.process_time()
         query = json.loads(request)
-        # Not an alarm of the clock: what other processes take does not count. Its signal ends this process.
+        # Not a real-time alarm: the time of other processes does not count. The signal ends this process.
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
             for errors in check(query["schema"], query["value"]):

@@ -1,4 +1,4 @@
-"""Map the choices of a field to the texts that stand for them."""
+"""Map the choices of a field to the texts that represent them in a form."""
 
 import json
 from collections.abc import Mapping
@@ -9,34 +9,34 @@ from pauseflow_nb.json_values import JSON
 
 
 def text_of_choice(value: JSON) -> str:
-    """Write a choice as the text that its option sends: a text as it is in JSON, so that `"1"` is not 1."""
+    """Write a choice as the text that its option sends: as JSON, so that `"1"` differs from 1."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def choices_by_text(field: Field) -> dict[str, JSON]:
-    """Index the choices by what stands in the form for them, as there may be many of both."""
+    """Index the choices by their texts in the form, because there may be many."""
     known: dict[str, JSON] = {}
     for number in reversed(range(len(field.choices))):
         value = field.choices[number]
         label = field.choice_labels[number] if field.choice_labels else ""
         names = [text_of_choice(value), *([value] if isinstance(value, str) else []), *([label] if label else [])]
         known.update(dict.fromkeys(names, value))
-    # What an option sends goes before what somebody else's option is called.
+    # The text that an option sends has priority over the label of another option.
     known.update({text_of_choice(value): value for value in field.choices})
     return known
 
 
 def find_option(field: Field, text: str) -> str | None:
-    """Say which option a text stands for; None for none of them."""
+    """Return the option that a text means, or None."""
     known = choices_by_text(field)
     return text_of_choice(known[text]) if text in known else None
 
 
 def find_choice(choices: Mapping[str, JSON], text: str) -> JSON:
-    """Find the value that a text stands for.
+    """Return the value that a text means.
 
     Raises:
-        Unreadable: If it stands for none of them.
+        Unreadable: If it means none of them.
     """
     for written in (text, text.strip()):
         if written in choices:

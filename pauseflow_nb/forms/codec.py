@@ -1,7 +1,7 @@
-"""Read the texts of a form into JSON values, and write values as the texts that stand in it.
+"""Read the texts of a form into JSON values, and write values as texts of a form.
 
-A form is input name → texts, as a browser sends it: from the page, the panel and the widgets. No text is read elsewhere.
-A text is read as pydantic reads it; one that pydantic cannot read is a problem with a sentence of its own.
+A form is input name → texts, as a browser sends it: from the page, the panel and the widgets. Texts are read only
+here, in the way of pydantic; for each kind that cannot be read, there is an error message.
 """
 
 import dataclasses
@@ -14,29 +14,29 @@ from pauseflow_nb.forms.fields import Field, fields_of
 from pauseflow_nb.forms.texts import Unreadable, read_text, write_text
 from pauseflow_nb.json_values import JSON
 
-#: Input name → what stands in it.
+#: Input name → its texts.
 Entries: TypeAlias = Mapping[str, list[str]]
-#: Where a value stands in an answer: names and numbers.
+#: Path of a value in an answer: names and numbers.
 Path: TypeAlias = tuple[str | int, ...]
 
-#: Names of our inputs begin with this, so that a field may be called `decision` as well.
+#: Prefix of the names of our inputs, so that a field may also be called `decision`.
 ROOT = "answer"
 
-#: The inputs beside the form: what a person says, and any JSON for a question without a schema.
+#: The inputs beside the form: the comment, and any JSON for a question without a schema.
 COMMENT, DATA = "comment", "data"
-#: Rows that a list may have.
+#: Most rows of a list.
 _MOST_ROWS = 200
 _NOTHING: Any = object()
 
 
 @dataclass(frozen=True)
 class Reading:
-    """An answer as it was read from a form."""
+    """An answer read from a form."""
 
     value: JSON
-    #: What cannot be read, `{"path", "message"}` each.
+    #: Errors of texts that cannot be read, `{"path", "message"}` each.
     problems: list[dict[str, JSON]] = dataclasses.field(default_factory=list)
-    #: Place in the answer → input name.
+    #: Path in the answer → input name.
     inputs: Mapping[Path, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -45,17 +45,17 @@ class Reading:
         return self.value is None and self.inputs.get(()) != COMMENT
 
     def merge(self, errors: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
-        """Add what a check has found to what cannot be read; of a text that cannot be read, nothing else is said."""
+        """Add the errors of a check, except those of texts that cannot be read."""
         unread = [tuple(each["path"]) for each in self.problems]
         others = [dict(each) for each in errors if not any(_is_below(tuple(each["path"]), path) for path in unread)]
         return [*self.problems, *others]
 
     def place(self, errors: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
-        """Add to each error the input that is nearest to it, and what is to be said there: `{"name", "message"}`."""
+        """Add to each error its nearest input, and the message to show there: `{"name", "message"}`."""
         return [{**each, "input": self._nearest(tuple(each["path"]), str(each["message"]))} for each in errors]
 
     def beside(self, errors: Iterable[Mapping[str, JSON]]) -> dict[str, str]:
-        """Say beside each input what is wrong with it."""
+        """Return input name → message."""
         messages: dict[str, str] = {}
         for each in self.place(errors):
             name, message = each["input"]["name"], each["input"]["message"]
@@ -69,41 +69,41 @@ class Reading:
 
 
 def initial_entries(schema: Mapping[str, JSON]) -> Entries:
-    """What stands in a form that nobody has touched: the default values."""
+    """Return the contents of a new form: the default values."""
     field = fields_of(schema)
     return write_entries(field, field.initial, ROOT)
 
 
 def write_entries(field: Field, value: JSON, name: str) -> dict[str, list[str]]:
-    """Write a value as what stands in the inputs of a field."""
+    """Write a value as the contents of a field's inputs."""
     entries: dict[str, list[str]] = {}
     _write(field, value, name, entries)
     return entries
 
 
 def read_form(schema: Mapping[str, JSON], entries: Entries) -> Reading:
-    """Read what stands in a form; a text that cannot be read stays in the value, and is among the problems."""
+    """Read the contents of a form; a text that cannot be read stays in the value and causes an error."""
     reader = _Reader()
     value = reader.read(fields_of(schema), ROOT, (), entries)
     return Reading({} if value is _NOTHING else value, reader.problems, reader.inputs)
 
 
 def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Reading, str | None]:
-    """Read an answer from the form of a question, also of one that asks for nothing in particular.
+    """Read an answer from the form of a question, also of one without a schema.
 
     Returns:
-        The answer, and a comment that goes beside it into the record.
+        The answer, and the comment for the record.
     """
     comment = comment_in(entries)
     if schema is not None:
         return read_form(schema, entries), comment
     text = (entries.get(DATA) or [""])[-1]
     if not text.strip():
-        # A comment is what the notebook gets, under its name.
+        # The notebook gets the comment as the answer's field of that name.
         return Reading(None if comment is None else {COMMENT: comment}, inputs={(): COMMENT}), None
     try:
         value = read_text(Field("json", ""), text)
-        # Words alone are a comment, whatever they were typed into.
+        # Plain text is a comment, whichever input it was typed into.
         is_words = isinstance(value, str) and not text.lstrip().startswith('"')
         return Reading({COMMENT: value} if is_words else value, inputs={(): DATA}), comment
     except Unreadable as problem:
@@ -111,12 +111,12 @@ def read_answer(schema: Mapping[str, JSON] | None, entries: Entries) -> tuple[Re
 
 
 def comment_in(entries: Entries) -> str | None:
-    """Take the comment out of what stands in the inputs of a question; None if nothing was typed."""
+    """Return the comment in the inputs of a question; None if nothing was typed."""
     return (entries.get(COMMENT) or [""])[-1].replace("\r\n", "\n").strip() or None
 
 
 def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading:
-    """Read a form or query that a program made: its texts become what the schema asks for under these names."""
+    """Read a form or query of a program, converting its texts by the schema."""
     field = fields_of(schema)
     reader = _Reader()
     read: dict[str, JSON] = {}
@@ -130,21 +130,21 @@ def read_pairs(schema: Mapping[str, JSON], pairs: Mapping[str, JSON]) -> Reading
 
 
 def escaped(key: str) -> str:
-    """Write a field's name as a part of an input's name."""
+    """Escape a field's name for use in an input's name."""
     return key.replace("~", "~0").replace("/", "~1")
 
 
 def chooser_name(name: str) -> str:
-    """Name the input that says which branch of a union is meant. No field's name can end like this: see `escaped`."""
+    """Return the name of the input that chooses a branch of a union; no field's name can end like it: see `escaped`."""
     return f"{name}~is"
 
 
 def branch_name(field: Field, name: str, number: int) -> str:
-    """Name the input of a branch; that of an object which may be left out is the field's own."""
+    """Return the input name of a branch; for an optional object, the field's own name."""
     return name if len(field.branches) == 1 else f"{name}~b{number}"
 
 
-# Writing: a value becomes texts.
+# Writing: from values to texts.
 
 
 def _write(field: Field, value: JSON, name: str, entries: dict[str, list[str]]) -> None:
@@ -193,7 +193,7 @@ def _write_union(field: Field, value: JSON, name: str, entries: dict[str, list[s
 
 
 def find_branch(field: Field, value: JSON) -> int | None:
-    """Say which branch of a union a value belongs to; the first one where a value is required and there is none."""
+    """Return the branch of a union that a value belongs to; the first one if a required value is missing."""
     if value is None:
         return 0 if field.must_be_filled and len(field.branches) > 1 else None
     fitting = (number for number, branch in enumerate(field.branches) if _may_be(branch, value))
@@ -213,11 +213,11 @@ def _may_be(branch: Field, value: JSON) -> bool:
     return isinstance(value, kind) and isinstance(value, bool) == (branch.kind == "boolean")
 
 
-# Reading: texts become a value.
+# Reading: from texts to values.
 
 
 class _Reader:
-    """Reads one form, and notes where each value came from and which texts cannot be read."""
+    """Reads one form, and records the input of each value and the texts that cannot be read."""
 
     def __init__(self) -> None:
         self.problems: list[dict[str, JSON]] = []
@@ -249,7 +249,7 @@ class _Reader:
         return self._read_single(field, text, path)
 
     def read_pair(self, field: Field, texts: list[str], path: Path) -> JSON:
-        """Read the texts that a program sends under a name: one for each entry of a list, and empty ones say something."""
+        """Read the texts that a program sends under a name: one for each entry of a list; empty texts count."""
         if field.is_flat_list:
             assert field.item is not None
             item = field.item
@@ -280,7 +280,7 @@ class _Reader:
         had_value = field.initial is not None
         if field.is_nullable and (field.is_required or had_value):
             return None
-        # A text that stood in it was deleted on purpose.
+        # The default text was deleted on purpose.
         if field.kind in ("text", "long") and isinstance(field.initial, str) and field.initial:
             return ""
         if field.kind == "list" and (field.is_required or (had_value and field.initial)):
@@ -296,7 +296,7 @@ class _Reader:
                 read[key] = value
         if field.kind == "object":
             return read
-        # A tuple has no gaps: what follows an entry that was left out cannot be said.
+        # A tuple has no gaps: entries after a missing one have no place.
         missing = [number for number, each in enumerate(field.fields.values()) if each.must_be_filled]
         missing = [number for number in missing if str(number) not in read]
         self.problems += [{"path": [*path, number], "message": "is required"} for number in missing]
@@ -307,7 +307,7 @@ class _Reader:
         chosen = entries.get(chooser_name(name))
         self.inputs[path] = chooser_name(name)
         if chosen is None:
-            # Somebody who does not know of the chooser has sent the fields alone.
+            # A program that does not know the chooser has sent only the fields.
             number = next((n for n in range(len(field.branches)) if _is_written(field, name, n, entries)), None)
         elif not chosen[-1:] or not chosen[-1]:
             number = None
@@ -321,13 +321,13 @@ class _Reader:
         branch = field.branches[number]
         value = self.read(branch, branch_name(field, name, number), path, entries)
         if branch.kind == "object":
-            # The check would take it for another branch, in which nothing is missing.
+            # The check would accept another branch, in which nothing is missing.
             missing = [key for key, each in branch.fields.items() if each.must_be_filled and key not in value]
             self.problems += [{"path": [*path, key], "message": "is required"} for key in missing]
         return value
 
     def _guess(self, field: Field, text: str, path: Path) -> Any:
-        """Read a text for which nobody has said which branch is meant: the first one that can be read as such."""
+        """Read a text without a chosen branch, as the first branch that can read it."""
         if not text.strip():
             return self._left_empty(field)
         for branch in field.branches:
@@ -369,7 +369,7 @@ def _is_same(texts: list[str], others: list[str]) -> bool:
 
 
 def _is_written(field: Field, name: str, number: int, entries: Entries) -> bool:
-    """Whether somebody has written into a branch something else than what stands in it at first."""
+    """Whether the contents of a branch differ from its default values."""
     below = branch_name(field, name, number)
     drawn = write_entries(field.branches[number], field.branches[number].initial, below)
     names = [key for key in entries if key == below or key.startswith(f"{below}/")]
@@ -381,9 +381,9 @@ def _split_lines(text: str) -> list[str]:
 
 
 def entries_by_row(name: str, entries: Entries) -> dict[int, dict[str, list[str]]]:
-    """Take apart what stands in the rows of a list, so that each row is looked for among its own entries only.
+    """Group the entries of a list by row, so that each row is searched only in its own entries.
 
-    All rows beyond the last one that may be there are one, of that number.
+    All rows beyond the limit count as one row with the last number.
     """
     rows: dict[int, dict[str, list[str]]] = {}
     for key, texts in entries.items():
@@ -398,7 +398,7 @@ def entries_by_row(name: str, entries: Entries) -> dict[int, dict[str, list[str]
 def written_rows(
     field: Field, name: str, by_row: Mapping[int, dict[str, list[str]]]
 ) -> Iterator[tuple[int, dict[str, list[str]]]]:
-    """Go through the rows of a list in which something else stands than in a blank one."""
+    """Return the rows of a list that differ from a blank one."""
     assert field.item is not None
     blank = write_entries(field.item, field.item.initial, f"{name}/~n")
     for number, row in sorted(by_row.items()):

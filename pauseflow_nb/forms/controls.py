@@ -1,4 +1,4 @@
-"""Draw a form: the controls that the approval page, the panel and the widgets show, all made from the same fields."""
+"""Make the controls of a form for the approval page, the panel and the widgets, from the same fields."""
 
 import dataclasses
 import re
@@ -30,9 +30,9 @@ _HINTS: dict[str, dict[str, str]] = {
     "decimal": {"inputmode": "decimal"},
     "duration": {"placeholder": "2 hours"},
 }
-#: What the kind of a field is called where it is drawn.
+#: Kind of a field → kind of its control.
 _KINDS = {"decimal": "number", "tuple": "object"}
-#: `type` of an input for texts of a format.
+#: Format of a text → `type` of its input.
 _TYPES = {"email": "email", "uri": "url"}
 _ABSENT = "Not given"
 _TICKED = frozenset({"on", "true", "1", "yes"})
@@ -41,7 +41,7 @@ _EXPLANATIONS = {
     "json": "As JSON.",
     "duration": 'Such as "90s", "2 hours" or "1h 30min".',
 }
-#: Rows that a page without JavaScript shows beside those that are filled.
+#: Number of blank rows on a page without JavaScript.
 _BLANK_ROWS = 2
 
 
@@ -55,59 +55,59 @@ class Control:
     kind: str
     label: str
     description: str = ""
-    #: Whether something must be written or chosen.
+    #: Whether it must be filled in.
     is_required: bool = False
-    #: What stands in it.
+    #: Its contents.
     texts: list[str] = dataclasses.field(default_factory=list)
-    #: (text, label)
+    #: (text, label) of each option.
     options: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-    #: Of a group; of a union, one for each branch; of rows, those that there are.
+    #: The controls of a group, of each branch of a union, or of the existing rows.
     fields: "list[Control]" = dataclasses.field(default_factory=list)
-    #: A blank row, whose number is written `~n`.
+    #: A blank row, with `~n` for its number.
     row: "Control | None" = None
-    #: For the eye only: placeholder, inputmode, limits.
+    #: Attributes for display only: placeholder, inputmode, limits.
     hints: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
-    #: What is wrong with what stands in it.
+    #: The error in its contents.
     problem: str | None = None
 
     @property
     def text(self) -> str:
-        """What stands in a control with one text."""
+        """Return the text of a control with one text."""
         return self.texts[-1] if self.texts else ""
 
     @property
     def is_ticked(self) -> bool:
-        """Whether the text of a box means that it is ticked."""
+        """Whether the text of a checkbox means that it is ticked."""
         return self.text.strip().lower() in _TICKED
 
     @property
     def type(self) -> str:
-        """The `type` of an `<input>`."""
+        """Return the `type` of an `<input>`."""
         return "password" if self.kind == "password" else str(self.hints.get("type", "text"))
 
     @property
     def attributes(self) -> dict[str, str]:
-        """More attributes of an `<input>`: none that would cut off or refuse what is typed."""
+        """Return more attributes of an `<input>`, but none that would cut off or refuse typed text."""
         names = ("inputmode", "placeholder", *(("step",) if self.type in ("time", "datetime-local") else ()))
         return {name: str(self.hints[name]) for name in names if name in self.hints}
 
     @property
     def zone(self) -> str:
-        """The zone of what is typed, which an input of a browser does not show."""
+        """Return the time zone of the input, which browsers do not show."""
         return str(self.hints.get("zone", "")) if self.type == "datetime-local" else ""
 
     @property
     def explanation(self) -> str:
-        """What is said below it: the author's words, or how to write it."""
+        """Return the text below it: the author's description, or the format."""
         return self.description or _EXPLANATIONS.get(self.kind, "")
 
     @property
     def id(self) -> str:
-        """An id for an element of a page."""
+        """Return the id of its element on a page."""
         return "f-" + "".join(char if char.isalnum() else f"-{ord(char):x}-" for char in self.name)
 
     def blank_rows(self) -> "list[Control]":
-        """Number some blank rows, for a page that cannot add any."""
+        """Return some numbered blank rows, for a page that cannot add rows."""
         if self.row is None:
             return []
         used = [int(each.name.rpartition("/")[2]) for each in self.fields]
@@ -117,7 +117,7 @@ class Control:
         return [self.row.numbered(first + n, f"{self.row.label} {len(used) + n + 1}") for n in range(count)]
 
     def numbered(self, number: int, label: str | None = None) -> "Control":
-        """Give a blank row its number; nothing in it must be filled."""
+        """Return a blank row with a number, in which nothing is required."""
         return replace(
             self,
             name=self.name.replace("~n", str(number), 1),
@@ -128,13 +128,25 @@ class Control:
         )
 
     def walk(self) -> "Iterator[Control]":
-        """Go through it and what is inside it, in the order in which it is shown."""
+        """Iterate over it and the controls inside it, in the order in which they are shown."""
         yield self
         for each in self.fields:
             yield from each.walk()
 
+    def full_names(self, above: tuple[str, ...] = ()) -> dict[str, str]:
+        """Name the inputs within it by where they stand: `"Address: Street"`. A form may have several called `Street`."""
+        here = above if self.name == ROOT or not self.label else (*above, self.label)
+        names = {self.name: ": ".join(here)}
+        # Rows without a name of their own are called after the list, such as `Items 2`.
+        is_said = self.row is not None and self.row.label == self.label
+        for each in self.fields:
+            # A branch of a union is called by its kind, such as `Text`.
+            inner = replace(each, label="") if self.kind == "union" else each
+            names |= inner.full_names(above if is_said else here)
+        return names
+
     def to_dict(self) -> dict[str, JSON]:
-        """Write as JSON."""
+        """Return it as JSON."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -152,12 +164,12 @@ class Control:
 def draw(
     schema: Mapping[str, JSON], entries: Entries | None = None, errors: Iterable[Mapping[str, JSON]] = ()
 ) -> Control:
-    """Draw the form of a schema.
+    """Make the form of a schema.
 
     Args:
-        schema: What an answer must be.
-        entries: What stands in the form; None: the default values.
-        errors: What is wrong with it, `{"path", "message"}` each.
+        schema: The schema of the answer.
+        entries: The contents of the form; None: the default values.
+        errors: The errors in them, `{"path", "message"}` each.
     """
     entries = initial_entries(schema) if entries is None else entries
     problems = read_form(schema, entries).beside(errors)
@@ -165,7 +177,7 @@ def draw(
 
 
 def draw_json(schema: Mapping[str, JSON] | None) -> dict[str, JSON] | None:
-    """Draw the form of a schema as JSON; None where any answer is taken."""
+    """Make the form of a schema as JSON; None if any answer is accepted."""
     return None if schema is None else draw(schema).to_dict()
 
 
@@ -175,7 +187,7 @@ class _Drawing:
     problems: Mapping[str, str]
 
     def control(self, field: Field, name: str) -> Control:
-        """Draw one field."""
+        """Make the control of one field."""
         about: dict[str, Any] = {
             "label": field.label or ("Your answer" if name == ROOT or field.kind != "object" else ""),
             "description": field.description,
@@ -218,7 +230,7 @@ class _Drawing:
     def _rows(self, field: Field, name: str, about: dict[str, Any]) -> Control:
         assert field.item is not None
         label = field.item.label or field.label or "Entry"
-        # A form that is drawn again does not grow by the rows that were left blank.
+        # A form that is shown again does not keep its blank rows.
         numbers = [number for number, _ in written_rows(field, name, entries_by_row(name, self.entries))]
         rows = [
             replace(self.control(field.item, f"{name}/{number}"), label=f"{label} {at}")
@@ -230,7 +242,7 @@ class _Drawing:
 
 
 def _chosen(field: Field, texts: list[str]) -> list[str]:
-    """Find the options that texts stand for; what is not offered cannot stand in the form again."""
+    """Return the options that texts mean; texts of no option are dropped."""
     found = [find_option(field, text) for text in texts]
     return [text for text in found if text is not None]
 
@@ -256,7 +268,7 @@ def _hints(field: Field, texts: list[str]) -> dict[str, JSON]:
 
 
 def _moment_hints(field: Field, text: str) -> dict[str, JSON]:
-    """Say which input takes what stands in it without a loss: a browser's has no zone, and no microseconds."""
+    """Choose the input that can show the value exactly: those of browsers have no time zone and no microseconds."""
     day, _, time = text.partition("T") if field.kind == "datetime" else ("", "", text)
     fits = {
         "date": not text or _DATE.fullmatch(text),
@@ -284,5 +296,5 @@ def _limits(field: Field) -> dict[str, JSON]:
 
 
 def count_problems(count: int) -> str:
-    """Say how many entries of a form were refused, without a full stop."""
+    """Write how many entries of a form were refused, without a full stop."""
     return "One entry needs a change" if count == 1 else f"{count} entries need a change"

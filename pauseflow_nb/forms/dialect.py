@@ -1,15 +1,15 @@
-"""Compile JSON Schemas for jsonschema-rs, which checks in linear time, with what pydantic means by patterns and multiples.
+"""Compile JSON Schemas for jsonschema-rs, with pydantic's meaning of patterns and multiples.
 
-Nothing is fetched, whatever a schema refers to, and no code of the user runs.
+References are never fetched, and no code of the user runs.
 """
 
+import base64
 import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from decimal import Decimal
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,33 +19,39 @@ if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
     from pydantic_core import SchemaValidator
 
-#: What `pattern` becomes: jsonschema-rs reads patterns as JavaScript does, where `\\w` has no letters beyond ASCII.
+#: Replaces `pattern`: jsonschema-rs reads patterns as JavaScript does, where `\\w` matches only ASCII letters.
 PATTERN = "pauseflow:pattern"
 MULTIPLE = "multipleOf"
 
-# What JSON Schema cannot say of a Python type; the kernel writes these keywords into the schemas that it makes.
+# Properties of Python types that JSON Schema cannot express; the kernel adds these keywords to its schemas.
 
-#: At the root: the schema was made from a type. `{"wrapped": true}`: of one without fields, as the field `value`.
+#: At the root: the schema was made from a type. `{"wrapped": true}`: a type without fields, as the field `value`.
 PYTHON = "pauseflow:python"
-#: At a property: the other names and paths under which the model takes it.
+#: At a property: other names and paths under which the model accepts it.
 NAMES = "pauseflow:names"
-#: At a value: it is taken as it is only; a number that is written as text is none.
+#: At a value: it is strict, so a number written as text is not accepted.
 STRICT = "pauseflow:strict"
-#: At a number and at a text: it is a Decimal, within these limits.
+#: At a number or a text: it is a Decimal with these limits.
 DECIMAL = "pauseflow:decimal"
-#: At a moment: `"aware"` or `"naive"`, if the model takes one of them only.
+#: At a time: `"aware"` or `"naive"`, if the model accepts only one of them.
 ZONE = "pauseflow:zone"
+#: At a text: what pydantic does with it first, `"strip_whitespace"` or `"coerce_numbers_to_str"`.
+TEXT = "pauseflow:text"
+#: At a text: the kind of value that it must be for pydantic, with limits: `{"type": "date", "gt": "2026-01-01"}`.
+LIMITS = "pauseflow:limits"
 
-#: Below these stand names of the schema's author, not keywords.
+#: Keywords whose members have names of the author.
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-#: Below these stand values, not schemas.
-_VALUES = frozenset({"const", "enum", "default", "examples", PYTHON, NAMES, DECIMAL})
-#: Formats that jsonschema-rs would check. We check those that people type, and no others.
+#: Keywords with values instead of schemas.
+_VALUES = frozenset({"const", "enum", "default", "examples", PYTHON, NAMES, DECIMAL, LIMITS, TEXT})
+#: Formats that jsonschema-rs would check, of which we check only those that people type.
 _UNCHECKED = (
     *("hostname", "idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer"),
     *("regex", "relative-json-pointer", "unknown", "uri-reference", "uri-template"),
 )
 _WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"
+#: Limits that are values themselves.
+_BOUNDS = frozenset({"gt", "ge", "lt", "le", "multiple_of"})
 _ESCAPES = {r"\d": r"\p{Nd}", r"\D": r"\P{Nd}", r"\Z": r"\z", r"\w": f"[{_WORD}]", r"\W": f"[^{_WORD}]"}
 
 
@@ -53,17 +59,17 @@ class InvalidPattern(ValueError):
     """A regular expression that neither pydantic nor Python can run."""
 
     def __init__(self, pattern: str) -> None:
-        super().__init__(f"has a pattern that is no regular expression: {pattern}")
+        super().__init__(f"has a pattern that is not a regular expression: {pattern}")
 
 
 @lru_cache(maxsize=128)
 def compile_schema(text: str) -> "Draft202012Validator":
-    """Compile a schema, written as JSON.
+    """Compile a schema from its JSON text.
 
     Raises:
         InvalidPattern: If it has a pattern that cannot be run.
-        jsonschema_rs.ValidationError: If it is no JSON Schema, or refers to what is not in it.
-        ValueError: If jsonschema-rs fails at it.
+        jsonschema_rs.ValidationError: If it is not a JSON Schema, or refers to something outside of it.
+        ValueError: If jsonschema-rs fails.
     """
     from jsonschema_rs import Draft202012Validator
 
@@ -73,13 +79,13 @@ def compile_schema(text: str) -> "Draft202012Validator":
             formats=_FORMATS,
             validate_formats=True,
             offline=True,
-            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf, DECIMAL: _Decimal, STRICT: _Strict},
+            keywords={PATTERN: _Pattern, MULTIPLE: _MultipleOf, DECIMAL: _Decimal, STRICT: _Strict, LIMITS: _Limits},
         )
 
 
 @contextmanager
 def no_panics() -> Iterator[None]:
-    """Make a ValueError of a panic in jsonschema-rs, which is no Exception and would end the process."""
+    """Convert a panic in jsonschema-rs, which is not an `Exception` and would end the process, to a ValueError."""
     try:
         yield
     except BaseException as problem:
@@ -90,7 +96,7 @@ def no_panics() -> Iterator[None]:
 
 
 def translate(schema: JSON) -> JSON:
-    """Write a schema as `compile_schema` compiles it, with patterns in our own keyword.
+    """Translate a schema for `compile_schema`, with patterns in our own keyword.
 
     Raises:
         InvalidPattern: If it has a pattern that cannot be run.
@@ -100,7 +106,7 @@ def translate(schema: JSON) -> JSON:
     translated: dict[str, JSON] = {}
     for key, value in schema.items():
         if key == "pattern" and isinstance(value, str):
-            _matcher(value)
+            matcher(value)
             translated[PATTERN] = value
         elif key == "patternProperties" and isinstance(value, dict):
             translated[key] = {_in_javascript(name): translate(each) for name, each in value.items()}
@@ -114,10 +120,10 @@ def translate(schema: JSON) -> JSON:
 
 
 class _Pattern:
-    """`pattern`, run by the engine that pydantic uses."""
+    """Checks `pattern` with the regular expressions of pydantic."""
 
     def __init__(self, _schema: object, pattern: str, _path: object) -> None:
-        self._matches = _matcher(pattern)
+        self._matches = matcher(pattern)
 
     def validate(self, value: JSON) -> None:
         if isinstance(value, str) and not self._matches(value):
@@ -125,7 +131,7 @@ class _Pattern:
 
 
 class _MultipleOf:
-    """`multipleOf`, with pydantic's tolerance: 0.1 + 0.2 is a multiple of 0.1."""
+    """Checks `multipleOf` with pydantic's tolerance: 0.1 + 0.2 is a multiple of 0.1."""
 
     def __init__(self, _schema: object, factor: float, _path: object) -> None:
         self._factor = factor
@@ -138,7 +144,7 @@ class _MultipleOf:
 
 
 class _Strict:
-    """`STRICT`: a whole number must not be written as 2.0, which JSON Schema takes."""
+    """Checks `STRICT`: an integer must not be written as 2.0, which JSON Schema accepts."""
 
     def __init__(self, schema: dict[str, JSON], _is_strict: bool, _path: object) -> None:
         self._is_integer = schema.get("type") == "integer"
@@ -148,47 +154,66 @@ class _Strict:
             raise ValueError("is no whole number")
 
 
-class _Decimal:
-    """`DECIMAL`: limits of a Decimal, which hold for one that is written as text too."""
+class _Limits:
+    """`LIMITS`: what pydantic asks of a text; one that is not of the format is checked elsewhere."""
 
-    def __init__(self, _schema: object, limits: dict[str, JSON], _path: object) -> None:
+    def __init__(self, schema: dict[str, JSON], limits: dict[str, JSON], _path: object) -> None:
         self._limits = limits
+        self._is_of_format = _FORMATS.get(str(schema.get("format")), lambda _text: True)
 
     def validate(self, value: JSON) -> None:
-        if decimal_problem(self._limits, value) is not None:
+        if isinstance(value, str) and self._is_of_format(value) and find_limit(self._limits, value) is not None:
+            raise ValueError("is beyond a limit")
+
+
+class _Decimal:
+    """Checks `DECIMAL`: the limits of a Decimal, also of one written as text."""
+
+    def __init__(self, _schema: object, limits: dict[str, JSON], _path: object) -> None:
+        self._limits = {"type": "decimal", **limits}
+
+    def validate(self, value: JSON) -> None:
+        if find_limit(self._limits, value) is not None:
             raise ValueError("is no such Decimal")
 
 
-def decimal_problem(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:
-    """Check a Decimal as pydantic does; what is no number and no text is checked elsewhere.
+def find_limit(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:
+    """Check a value as pydantic does; values that are neither numbers nor texts are checked elsewhere.
+
+    Args:
+        limits: The `type` of one of pydantic's core schemas, and its limits as text.
+        value: The value.
 
     Returns:
-        What pydantic has against it, one of `ValidationError.errors()`; None if it fits.
+        An error of pydantic, one of `ValidationError.errors()`; None if it fits.
     """
-    from pydantic_core import ValidationError
+    from pydantic_core import SchemaError, ValidationError
 
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    try:
-        _decimal_reader(json.dumps(limits)).validate_json(json.dumps(value))
-    except ValidationError as problem:
-        return cast("dict[str, Any]", problem.errors(include_url=False)[0])
+    # The kernel's pydantic may know limits that this one does not, and it checks them itself.
+    with suppress(SchemaError):
+        try:
+            _limited_reader(json.dumps(limits)).validate_json(json.dumps(value))
+        except ValidationError as problem:
+            return cast("dict[str, Any]", problem.errors(include_url=False)[0])
     return None
 
 
 @lru_cache(maxsize=256)
-def _decimal_reader(limits: str) -> "SchemaValidator":
-    from pydantic_core import SchemaValidator, core_schema
+def _limited_reader(text: str) -> "SchemaValidator":
+    from pydantic_core import SchemaValidator
 
-    read: dict[str, Any] = {
-        key: Decimal(each) if isinstance(each, str) else each for key, each in json.loads(limits).items()
-    }
-    return SchemaValidator(core_schema.decimal_schema(**read))
+    limits: dict[str, Any] = json.loads(text)
+    plain = SchemaValidator({"type": limits["type"]})
+    for name in _BOUNDS & limits.keys():
+        limits[name] = plain.validate_python(limits[name])
+    return SchemaValidator(cast("Any", limits))
 
 
 @cache
 def reader(kind: str) -> "SchemaValidator":
-    """Give what reads a value as pydantic does where it is not strict.
+    """Return a function that reads a value as pydantic does when it is not strict.
 
     Args:
         kind: `"integer"`, `"number"`, `"decimal"`, `"boolean"`, `"date"`, `"time"`, `"datetime"`, `"duration"` or `"uuid"`.
@@ -220,7 +245,12 @@ def _is_multiple(value: float, factor: float) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _matcher(pattern: str) -> Callable[[str], Any]:
+def matcher(pattern: str) -> Callable[[str], Any]:
+    """Compile a regular expression, if it can be for the engine that pydantic uses.
+
+    Raises:
+        InvalidPattern: If Python cannot run it either.
+    """
     from pydantic_core import SchemaError, SchemaValidator, core_schema
 
     try:
@@ -228,15 +258,15 @@ def _matcher(pattern: str) -> Callable[[str], Any]:
     except SchemaError:
         pass
     try:
-        # Look-around and references back: models may ask for Python's engine, and JSON Schemas have them too.
+        # Look-around and back-references: models may choose Python's engine, and JSON Schemas allow them.
         return re.compile(pattern).search
     except (re.error, OverflowError, RecursionError):
         raise InvalidPattern(pattern) from None
 
 
 def _in_javascript(pattern: str) -> str:
-    """Write a pattern for field names so that it means in JavaScript's dialect what it means in pydantic's."""
-    _matcher(pattern)
+    """Translate a pattern for field names from pydantic's dialect to JavaScript's."""
+    matcher(pattern)
     parts, in_class = [], False
     for part in re.findall(r"\\.|.", pattern, re.DOTALL):
         in_class = part == "[" or (in_class and part != "]")
@@ -249,7 +279,7 @@ def _in_javascript(pattern: str) -> str:
 def _checked(check: Callable[[str], Any]) -> Callable[[str], bool]:
     def is_one(text: str) -> bool:
         try:
-            return bool(check(text))
+            return check(text) not in (False, None)
         except ValueError:
             return False
 
@@ -257,15 +287,26 @@ def _checked(check: Callable[[str], Any]) -> Callable[[str], bool]:
 
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+#: What is false, or raises a ValueError, for a text that is not of the format.
 _CHECKS: dict[str, Callable[[str], Any]] = {
-    # A bare number is a moment for pydantic: seconds since 1970, which nobody means who writes a date.
+    # For pydantic, a bare number is a time in seconds since 1970, which nobody means in a date.
     "date": lambda text: _DAY.match(text) and reader("date").validate_python(text),
     "date-time": lambda text: re.match(r"\d{4}-\d\d-\d\d[Tt ]\d", text) and reader("datetime").validate_python(text),
-    "time": lambda text: re.match(r"\d\d:\d\d", text) and reader("time").validate_python(text) is not None,
-    "duration": lambda text: reader("duration").validate_python(text) is not None,
+    "time": lambda text: re.match(r"\d\d:\d\d", text) and reader("time").validate_python(text),
+    "duration": lambda text: reader("duration").validate_python(text),
     "email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+", text),
     "ipv4": ipaddress.IPv4Address,
-    "ipv6": lambda text: ipaddress.IPv6Address(text) is not None,
+    "ipv6": ipaddress.IPv6Address,
+    # These are pydantic's names.
+    "ipv4network": ipaddress.IPv4Network,
+    "ipv6network": ipaddress.IPv6Network,
+    "ipv4interface": ipaddress.IPv4Interface,
+    "ipv6interface": ipaddress.IPv6Interface,
+    "ipvanyaddress": ipaddress.ip_address,
+    "ipvanynetwork": ipaddress.ip_network,
+    "ipvanyinterface": ipaddress.ip_interface,
+    "base64": lambda text: base64.b64decode(text.encode()),
+    "base64url": lambda text: base64.urlsafe_b64decode(text.encode()),
     "uuid": lambda text: reader("uuid").validate_python(text),
     "uri": lambda text: re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S", text),
 }

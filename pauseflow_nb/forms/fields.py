@@ -1,7 +1,7 @@
 """Read a JSON Schema into the fields of a form.
 
-This is the only reading of schemas for forms: the controls of the approval page, the panel and the widgets are made
-of these fields, and texts that people type are read by them.
+Schemas are read for forms only here: the controls of the approval page, the panel and the widgets are made from
+these fields, and typed texts are read by them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from pauseflow_nb.forms.dialect import DECIMAL, ZONE
 from pauseflow_nb.json_values import JSON
 
-#: Deeper than this a form helps nobody.
+#: Deepest nesting of a form: deeper ones do not help people.
 _DEEPEST = 8
 _LONG_TEXT = 200
-#: Branches of a union that a form offers.
+#: Most branches of a union that a form offers.
 _MOST_BRANCHES = 20
 
 _KINDS_OF_TEXT = {
@@ -25,7 +25,7 @@ _KINDS_OF_TEXT = {
     "textarea": "long",
     "password": "password",
 }
-#: What a branch of a union without a title is called.
+#: Kind of a branch without a title → its label.
 _BRANCHES = {
     "boolean": "Yes or no",
     "choice": "One of a list",
@@ -57,18 +57,18 @@ class Field:
     label: str
     description: str = ""
     is_required: bool = False
-    #: Whether null is a value of it, and not only no value.
+    #: Whether null is a possible value, and not only a missing one.
     is_nullable: bool = False
-    #: The value that stands in it at first; None: none.
+    #: The default value; None if there is none.
     initial: JSON = None
     choices: list[JSON] = field(default_factory=list)
-    #: What the choices are called, where the schema says so.
+    #: Labels of the choices, if the schema has them.
     choice_labels: list[str] = field(default_factory=list)
-    #: Of an object, by name; of a tuple, by position.
+    #: The fields of an object, by name, or of a tuple, by position.
     fields: "dict[str, Field]" = field(default_factory=dict)
-    #: Of a list.
+    #: The field of a list's entries.
     item: "Field | None" = None
-    #: Of a union. One with a single branch is an object that may be left out.
+    #: The branches of a union. A single branch is an optional object.
     branches: "list[Field]" = field(default_factory=list)
     #: Whether it is in a branch of a union, and required.
     is_tag: bool = False
@@ -76,17 +76,17 @@ class Field:
 
     @property
     def must_be_filled(self) -> bool:
-        """Whether something must be written into it: what is required and may be null is null if it is left empty."""
+        """Whether it must be filled in: a required field that may be null is null if it is left empty."""
         return self.is_required and not self.is_nullable
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it says which branch of a union an object is, so that nobody has to write it."""
+        """Whether it only identifies a branch of a union, so that people need not fill it in."""
         return self.is_tag and len(self.choices) == 1
 
     @property
     def is_flat_list(self) -> bool:
-        """Whether it is a list of single values, which is written one to a line."""
+        """Whether it is a list of single values, which are typed one in each line."""
         return (
             self.kind == "list"
             and self.item is not None
@@ -100,7 +100,7 @@ class Field:
 
     @property
     def zone(self) -> str:
-        """What a moment without a zone means here: `"naive"`, it has none, or `"UTC"`."""
+        """Return the meaning of a time without a zone: `"naive"`, which has no zone, or `"UTC"`."""
         if self.schema.get(ZONE):
             return "naive" if self.schema[ZONE] == "naive" else "UTC"
         is_naive = isinstance(self.initial, str) and "T" in self.initial and not _has_zone(self.initial)
@@ -108,35 +108,35 @@ class Field:
 
     @property
     def takes_any_text(self) -> bool:
-        """Whether text that is no JSON may be a value of it."""
+        """Whether text that is not JSON may be its value."""
         kinds = self.schema.get("type")
         return kinds is None and not {"anyOf", "oneOf", "allOf"} & self.schema.keys()
 
 
 def fields_of(schema: Mapping[str, JSON]) -> Field:
-    """Read a schema."""
+    """Read the fields of a schema."""
     return _Reading(schema).field(schema, "", is_required=True, is_outer=True)
 
 
 class _Resolved(NamedTuple):
-    """A schema without detours."""
+    """A schema with its references resolved."""
 
     schema: Mapping[str, JSON]
     is_nullable: bool
-    #: The `$ref`s that led to it.
+    #: The `$ref`s that were followed.
     references: frozenset[str]
-    #: Of a union: what it may be, null left out.
+    #: The branches of a union, without null.
     branches: list[Mapping[str, JSON]]
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """Reads one place of a schema."""
+    """Reads one part of a schema."""
 
     root: Mapping[str, JSON]
-    #: How deep it is.
+    #: Level of nesting.
     depth: int = 0
-    #: The `$ref`s on the way to it.
+    #: The `$ref`s on the path to it.
     within: frozenset[str] = frozenset()
 
     def field(self, written: Mapping[str, JSON], name: str, *, is_required: bool, is_outer: bool = False) -> Field:
@@ -146,7 +146,7 @@ class _Reading:
         if None in choices:
             is_nullable = True
             choices, choice_labels = _without_null(choices, choice_labels)
-        # A schema may contain itself, and several times: a form of all of it would have no end.
+        # A schema may be recursive: a complete form would be endless.
         is_endless = self.depth > _DEEPEST or bool(references & self.within)
         kind = "json" if is_endless else _kind(schema, choices, branches)
         if kind == "boolean" and is_nullable:
@@ -159,7 +159,7 @@ class _Reading:
             str(schema.get("description") or ""),
             is_required,
             is_nullable,
-            # A model's default that is a secret is written as asterisks.
+            # The secret default of a model appears as asterisks.
             None if kind == "password" else schema.get("default", only),
             choices,
             choice_labels,
@@ -168,7 +168,7 @@ class _Reading:
         return below.fill(made, branches, is_outer=is_outer)
 
     def fill(self, made: Field, branches: list[Mapping[str, JSON]], *, is_outer: bool) -> Field:
-        """Add what is inside it."""
+        """Add the fields inside it."""
         schema = made.schema
         if made.kind == "list":
             return replace(made, item=self.field(schema["items"], "", is_required=True))
@@ -206,7 +206,7 @@ def _tagged(branch: Field) -> Field:
 def _label(written: Mapping[str, JSON], schema: Mapping[str, JSON], name: str) -> str:
     if written.get("title") or not name:
         return str(written.get("title") or schema.get("title") or "")
-    # The name of the field says more than that of the class behind a `$ref`; written as pydantic writes titles.
+    # The name of the field says more than the class behind a `$ref`; it is written like pydantic's titles.
     return name if schema is written else name.replace("_", " ").title()
 
 
@@ -216,7 +216,7 @@ def _choices(schema: Mapping[str, JSON], branches: list[Mapping[str, JSON]]) -> 
     if "const" in schema:
         return [schema["const"]], []
     if branches and all("const" in each or isinstance(each.get("enum"), list) for each in branches):
-        # As JSON Schema writes choices that have names of their own.
+        # JSON Schema writes choices with labels in this way.
         values = [(value, each) for each in branches for value in each.get("enum", [each.get("const")])]
         labels = [str(each.get("title") or "") if "const" in each else "" for _, each in values]
         return [value for value, _ in values], labels
@@ -262,7 +262,7 @@ def _kind_of_text(schema: Mapping[str, JSON]) -> str:
     if schema.get("writeOnly"):
         return "password"
     longest = schema.get("maxLength")
-    # The longest that an address may be is no sign of a long text.
+    # The maximum length of an address does not mean that it is a long text.
     is_long = isinstance(longest, int) and longest > _LONG_TEXT and "format" not in schema
     is_json = schema.get("contentMediaType") == "application/json"
     return _KINDS_OF_TEXT.get(str(schema.get("format"))) or ("long" if is_long or is_json else "text")
@@ -300,7 +300,7 @@ def _about_value(schema: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def look_up(reference: str, root: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """Find what a `$ref` means; empty if it is not in the schema."""
+    """Resolve a `$ref`; empty if the schema does not contain it."""
     found: Any = root
     for name in filter(None, reference.removeprefix("#").split("/")):
         found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None

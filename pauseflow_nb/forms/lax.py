@@ -1,8 +1,8 @@
-"""Convert an answer in JSON as pydantic would: every name of a field, bare values, and numbers written as text.
+"""Convert an answer in JSON as pydantic would: aliases of fields, bare values, and numbers written as text.
 
-A JSON Schema that was made from a Python type says less than the type takes. What it leaves out stands in keywords of
-our own, and an answer is written here as the schema wants it before it is checked. The notebook's model gets the answer
-as it came, but for spans such as `"2 hours"`, which pydantic cannot read.
+A JSON Schema that was made from a Python type says less than the type takes. Our own keywords hold the rest, and an
+answer is converted to the form of the schema here before it is checked. The notebook's model gets the answer as it
+was sent, except for spans such as `"2 hours"` and whole numbers such as 1e20, which pydantic cannot read.
 """
 
 import re
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.durations import parse_span
-from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, reader
+from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, reader
 from pauseflow_nb.forms.fields import take_apart
-from pauseflow_nb.forms.texts import iso_span
+from pauseflow_nb.forms.texts import iso_span, spoken_span
 from pauseflow_nb.json_values import JSON, compact
 from pauseflow_nb.protocol import answer_in
 
-#: The one field of the form that a type without fields becomes.
+#: The only field of a form for a type without fields.
 VALUE = "value"
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -35,7 +35,7 @@ _FORMATS = {"date": "date", "date-time": "datetime", "time": "time", "duration":
 
 
 def answer_for(schema: Mapping[str, JSON], envelope: Mapping[str, JSON]) -> JSON:
-    """Take the answer to a question with a schema out of a request's envelope."""
+    """Return the answer in a request's envelope, for a question with a schema."""
     if envelope.get("by") != "clock" and not (envelope.get("body_raw") or envelope.get("query")):
         body = envelope.get("body")
         if body is None:
@@ -44,7 +44,7 @@ def answer_for(schema: Mapping[str, JSON], envelope: Mapping[str, JSON]) -> JSON
 
 
 def _nothing(schema: Mapping[str, JSON]) -> JSON:
-    """Say what no answer at all means: nothing, which `Optional[int]` takes as null, as a form that is left empty."""
+    """Return the meaning of a missing answer: for `Optional[int]`, null, as in an empty form."""
     inner = (schema.get("properties") or {}).get(VALUE)
     is_null = _is_wrapped(schema) and isinstance(inner, Mapping) and take_apart(inner, schema).is_nullable
     return {VALUE: None} if is_null else {}
@@ -55,7 +55,7 @@ def _is_wrapped(schema: Mapping[str, JSON]) -> bool:
 
 
 def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
-    """Take a bare value for the form with the one field `value` that a type without fields becomes."""
+    """Convert a bare value to the form with the one field `value`, for a type without fields."""
     properties = schema.get("properties")
     if not isinstance(properties, Mapping) or set(properties) != {VALUE}:
         return value
@@ -71,13 +71,18 @@ def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
 
 
 def normalize(schema: Mapping[str, JSON], value: JSON) -> JSON:
-    """Write an answer as the schema wants it; what does not fit stays as it is, and the check says so."""
+    """Convert an answer to the form of the schema; values that do not fit stay unchanged for the check."""
     return _Walk(schema, only_spans=False).take(schema, value) if PYTHON in schema else value
 
 
 def with_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
-    """Write spans such as `"2 hours"` as ISO 8601 does, and leave everything else as it came."""
+    """Convert spans such as `"2 hours"` to ISO 8601, and whole numbers such as 1e20; other values stay unchanged."""
     return _Walk(schema, only_spans=True).take(schema, value) if PYTHON in schema else value
+
+
+def with_spoken_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
+    """Write spans as people do: `"2 h"`."""
+    return _Speaking(schema, only_spans=True).take(schema, value)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class _Walk:
     only_spans: bool
 
     def take(self, written: JSON, value: JSON) -> JSON:
-        """Take a value for one place of the schema."""
+        """Convert a value for one part of the schema."""
         if not isinstance(written, Mapping):
             return value
         schema, _, _, branches = take_apart(written, self.root)
@@ -117,14 +122,17 @@ class _Walk:
         properties = properties if isinstance(properties, Mapping) else {}
         more = schema.get("additionalProperties")
         converted = {key: self.take(properties.get(key, more), each) for key, each in value.items()}
-        if self.only_spans:
-            return converted
         for key, inner in properties.items():
             for path in inner.get(NAMES, ()) if isinstance(inner, Mapping) and key not in value else ():
                 found = _find(value, path)
                 if found:
-                    converted[key] = self.take(inner, found[0])
-                    # Under a schema that forbids what it does not know, the other name must not stay.
+                    taken = self.take(inner, found[0])
+                    if self.only_spans:
+                        # The model knows the other name.
+                        converted |= {path[0]: taken} if len(path) == 1 else {}
+                        break
+                    converted[key] = taken
+                    # If the schema forbids unknown names, the alias must be removed.
                     converted.pop(path[0], None) if path[0] not in properties else None
                     break
         return converted
@@ -135,21 +143,37 @@ class _Walk:
         rest = schema.get("items")
         converted = [self.take(first[n] if n < len(first) else rest, each) for n, each in enumerate(value)]
         if schema.get("uniqueItems") and not self.only_spans:
-            # A set has an entry once, however often it comes.
+            # A set contains an entry only once.
             return list({compact(each): each for each in converted}.values())
         return converted
 
     def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+        if TEXT in schema and not self.only_spans:
+            value = _prepare_text(schema[TEXT], value)
         kind = schema.get("type")
         kind = _FORMATS.get(str(schema.get("format")), "") if kind == "string" else str(kind)
         if kind == "duration" and isinstance(value, str):
             return _as_iso(value)
         is_moment = kind in ("date", "datetime") and isinstance(value, str)
-        # A day is its midnight for pydantic, and a number that is written as text a moment.
+        # For pydantic, a date means its midnight, and a number written as text is a time.
         is_fitting = not _is_odd_moment(kind, value) if is_moment else _is_of_type(schema, value)
+        if self.only_spans and kind == "integer" and isinstance(value, float) and value.is_integer():
+            return value if schema.get(STRICT) else int(value)
         if self.only_spans or is_fitting or value is None or schema.get(STRICT) or DECIMAL in schema:
             return value
         return _read(kind, value)
+
+
+class _Speaking(_Walk):
+    def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+        is_span = schema.get("format") == "duration" and isinstance(value, str)
+        return spoken_span(value) if is_span else value
+
+
+def _prepare_text(steps: list[str], value: JSON) -> JSON:
+    if "coerce_numbers_to_str" in steps and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    return value.strip() if "strip_whitespace" in steps and isinstance(value, str) else value
 
 
 def _is_odd_moment(kind: str, text: str) -> bool:
@@ -177,7 +201,7 @@ def _has_tags(schema: Mapping[str, JSON], value: Mapping[str, JSON], root: Mappi
 
 
 def _find(value: Any, path: list[str | int]) -> list[JSON]:
-    """Follow a path of names and numbers; a list with what was found, or an empty one."""
+    """Follow a path of names and numbers; return a list with the value, or an empty list."""
     for key in path:
         try:
             value = value[key]
@@ -199,7 +223,7 @@ def _as_iso(text: str) -> str:
 
 
 def _read(kind: str, value: JSON) -> JSON:
-    """Read a value as pydantic does; what it cannot read stays as it is."""
+    """Read a value as pydantic does; a value that it cannot read stays unchanged."""
     from pydantic_core import ValidationError, to_jsonable_python
 
     if kind not in ("integer", "number", "boolean", "date", "time", "datetime", "duration"):

@@ -1,6 +1,6 @@
 """Render the Markdown of a notebook as HTML that is safe to show.
 
-Not for outputs: those come as HTML or as text, see `evidence`.
+Not for outputs, which are HTML or text: see `evidence`.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from mistune import Markdown
 
-#: Above the message stands the page's own title, so `#` begins one level below it.
+#: The page's own title is above the message, so `#` begins one level below it.
 _LEVELS_DOWN = 1
 
 _SANITISER = nh3.Cleaner(
@@ -28,14 +28,14 @@ _SANITISER = nh3.Cleaner(
 
 
 def as_html(text: str) -> Markup:
-    """Render a message. HTML in it is shown as it was typed, and a line break stays one."""
+    """Render a message. HTML in it is shown as text, and line breaks are kept."""
     html = str(_markdown()(text.replace("\x00", "")))
     return Markup(_SANITISER.clean(html))  # noqa: S704 (sanitised)
 
 
 @cache
 def _markdown() -> "Markdown":
-    # Lazily: only the page of a suspension that has a message needs it.
+    # Lazily: only pages of suspensions with a message need it.
     import mistune
 
     class Renderer(mistune.HTMLRenderer):

@@ -1,26 +1,26 @@
-"""Describe in plain words why a value does not fit its schema."""
+"""Describe in plain English why a value does not fit its schema."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.forms.dialect import DECIMAL, NAMED, PATTERN, STRICT, decimal_problem
+from pauseflow_nb.forms.dialect import DECIMAL, LIMITS, NAMED, PATTERN, STRICT, find_limit
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.validation_words import reword_error
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
-#: In characters.
+#: Longest value that a message repeats, in characters.
 _LONGEST_MESSAGE = 200
 _LONGEST_KEY = 100
 _MOST_NAMES = 10
 
-#: Keywords by which the branches of a union are told apart.
+#: Keywords that distinguish the branches of a union.
 _TAGS = ("const", "enum")
-#: And those by which a value is of another kind altogether.
+#: Keywords whose failure means that the value is of a different kind.
 _KINDS = ("type", "falseSchema", *_TAGS)
-#: Keywords of which a schema after `not` says in a few words what is excluded.
+#: Keywords after `not` that can be described in a few words.
 _EXCLUDING = ("type", *_TAGS)
 
 _TYPES = {
@@ -40,11 +40,20 @@ _FORMATS = {
     "duration": 'a duration such as "2 hours" or "PT2H"',
     "ipv4": "an IPv4 address",
     "ipv6": "an IPv6 address",
+    "base64": "Base64",
+    "base64url": "Base64 for URLs",
+    "ipv4network": "an IPv4 network, such as 10.0.0.0/8",
+    "ipv6network": "an IPv6 network, such as 2001:db8::/32",
+    "ipv4interface": "an IPv4 address with or without its network, such as 10.0.0.1/8",
+    "ipv6interface": "an IPv6 address with or without its network, such as 2001:db8::1/32",
+    "ipvanyaddress": "an IP address",
+    "ipvanynetwork": "an IP network, such as 10.0.0.0/8",
+    "ipvanyinterface": "an IP address with or without its network, such as 10.0.0.1/8",
     "uuid": "a UUID",
     "uri": "a URL",
     "regex": "a regular expression",
 }
-#: For what asks for a number of something: singular and plural.
+#: Keyword that limits a number of things → singular and plural of the thing.
 _COUNTED = {
     "minLength": ("at least", "character", "characters"),
     "maxLength": ("at most", "character", "characters"),
@@ -78,11 +87,11 @@ def describe_errors(problem: "ValidationError", schema: JSON) -> Iterator[dict[s
     """Describe an error as `{"path": […], "message": …}`; the message continues the name of the place.
 
     Args:
-        problem: What jsonschema-rs found.
-        schema: All of the schema; None if it is not known.
+        problem: The error of jsonschema-rs.
+        schema: The whole schema; None if it is not known.
 
     Yields:
-        One description. Of `anyOf`, those of the branch that comes closest: they say more than "fits none of them".
+        One description. For `anyOf`, the errors of the closest branch, which say more than "fits none of them".
     """
     closest = _closest_branch(problem)
     if closest is not None:
@@ -102,13 +111,13 @@ def describe_errors(problem: "ValidationError", schema: JSON) -> Iterator[dict[s
 
 
 class _Error:
-    """An error of jsonschema-rs, and the part of the schema that it is with."""
+    """An error of jsonschema-rs, and the part of the schema that causes it."""
 
     def __init__(self, problem: "ValidationError", schema: JSON) -> None:
         self.problem = problem
         self.kind: dict[str, Any] = problem.kind.as_dict()
         place = list(problem.schema_path)
-        #: Whether it is with an entry of a list that has too many.
+        #: Whether the error is an extra entry of a list.
         self.is_surplus_entry = problem.kind.name == "falseSchema" and _is_items(place, list(problem.instance_path))
         if problem.kind.name == "falseSchema" and not self.is_surplus_entry:
             self.keyword, place = "falseSchema", [*place, ""]
@@ -120,17 +129,17 @@ class _Error:
 
     @property
     def limit(self) -> Any:
-        """What the schema says where the problem is: a number, a list, a type."""
+        """Return the value of the keyword in the schema: a number, a list, a type."""
         return self.schema.get(self.keyword, next(iter(self.kind.values()), None))
 
     @property
     def value(self) -> Any:
-        """What the problem is with."""
+        """Return the value that does not fit."""
         return self.problem.instance
 
 
 def _is_items(place: list[Any], path: list[Any]) -> bool:
-    # A field or a definition may be called `items` as well.
+    # A field or a definition may also be called `items`.
     return (
         place[-1:] == ["items"]
         and not NAMED.intersection(map(str, place[-2:-1]))
@@ -139,10 +148,10 @@ def _is_items(place: list[Any], path: list[Any]) -> bool:
 
 
 def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None":
-    """Find the branch of `anyOf` or `oneOf` that was meant; None if that is not clear."""
+    """Find the branch of `anyOf` or `oneOf` that was probably meant; None if that is not clear."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     here = len(problem.instance_path)
-    # Of the right type; then, with the field that distinguishes the kinds; then, wrong at the deepest place.
+    # Preferred: a branch of the right type; then with the distinguishing field; then with the deepest error.
     for depth, kinds in ((here, _KINDS), (here + 1, _TAGS)):
         if len(branches) > 1:
             branches = [branch for branch in branches if not any(_is_of_kind(each, depth, kinds) for each in branch)]
@@ -152,7 +161,7 @@ def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None
 
 
 def _wrong_tags(problem: "ValidationError") -> "list[ValidationError]":
-    """Find the errors with the field that distinguishes the branches of `anyOf` or `oneOf`, where none has its value."""
+    """Find the errors about the distinguishing field of `anyOf` or `oneOf`, if no branch has its value."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     below = len(problem.instance_path) + 1
     found = [next((each for each in branch if _is_of_kind(each, below, _TAGS)), None) for branch in branches]
@@ -184,8 +193,8 @@ def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing
     if kind in _COUNTED:
         how, one, many = _COUNTED[kind]
         return f"must have {how} {limit} {one if limit == 1 else many}"
-    if kind == DECIMAL:
-        problem = decimal_problem(limit, error.value)
+    if kind in (DECIMAL, LIMITS):
+        problem = find_limit({"type": "decimal", **limit}, error.value)
         return "must be a number" if problem is None else _fix_decimal(reword_error(problem))
     if kind in _LIMITS:
         return _LIMITS[kind].format(_number(limit))

@@ -1,6 +1,6 @@
-"""Check an answer against a JSON Schema, and describe each error in plain words.
+"""Check an answer against a JSON Schema, and describe each error in plain English.
 
-Servers use it before a run wakes, in a process of its own (see `checking`), and kernels in test mode.
+Servers use it in a separate process before a run wakes (see `check_process`), and kernels in test mode.
 """
 
 import json
@@ -12,20 +12,20 @@ from pauseflow_nb.forms.lax import normalize
 from pauseflow_nb.forms.messages import describe_errors
 from pauseflow_nb.json_values import JSON
 
-#: What is said of an answer that does not fit, before its errors are listed.
+#: Message for an answer that does not fit, if there is no time to list its errors.
 TOO_MANY: list[dict[str, JSON]] = [{"path": [], "message": "does not fit, in more places than can be listed"}]
 
 _MOST_ERRORS = 50
-#: Errors that are put into order; the rest is not looked at.
+#: Most errors that are sorted; the rest is ignored.
 _MOST_SORTED = 500
 
 
 def check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JSON]]]:
-    """Check a value, step by step: whether it fits costs little, the list of errors may cost much.
+    """Check a value step by step: finding out whether it fits is cheap, listing the errors may be expensive.
 
     Yields:
-        What does not fit, `{"path": […], "message": …}` each. Each list says more than the one before, and the last
-        one has all errors, in the order of the paths. The only one is empty if all fits.
+        Lists of errors, `{"path": […], "message": …}` each. Each list is more complete than the previous one, and
+        the last one has all errors in the order of the paths. If the value fits, there is one empty list.
 
     Raises:
         ValueError: If the schema cannot be used.
@@ -50,14 +50,14 @@ def _check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, J
     found: list[dict[str, JSON]] = []
     for problem in islice(validator.iter_errors(value), _MOST_SORTED):
         for error in describe_errors(problem, whole):
-            # One error for each missing field would come several times under one name otherwise.
+            # Otherwise one error for each missing field would appear several times under one name.
             if error not in found:
                 found.append(error)
     yield sorted(found, key=lambda error: [str(key) for key in error["path"]])[:_MOST_ERRORS]
 
 
 def find_errors(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]]:
-    """Check a value for as long as it takes: only for what the user of this process has written.
+    """Check a value without a time limit: only for values written by the user of this process.
 
     Returns:
         The last list that `check` yields.
@@ -67,7 +67,7 @@ def find_errors(schema: Mapping[str, JSON], value: JSON) -> list[dict[str, JSON]
 
 
 def find_problem(schema: Mapping[str, JSON]) -> str | None:
-    """Say why this is no JSON Schema that can be used; None if it is one."""
+    """Return why this is not a usable JSON Schema; None if it is."""
     from jsonschema_rs import ValidationError
 
     try:
@@ -76,10 +76,10 @@ def find_problem(schema: Mapping[str, JSON]) -> str | None:
         return str(problem)
     except ValidationError as problem:
         if problem.kind.name == "$ref":
-            return f"refers to something that is not in it: {problem.message.partition(' and retrieving')[0]}"
-        return f"is no JSON Schema: {in_words(list(describe_errors(problem, None))[:1])}"
+            return f"refers to something outside of it: {problem.message.partition(' and retrieving')[0]}"
+        return f"is not a JSON Schema: {in_words(list(describe_errors(problem, None))[:1])}"
     except ValueError as problem:
-        return f"is no JSON Schema: {problem}"
+        return f"is not a JSON Schema: {problem}"
     except RecursionError:
         return "is nested too deeply"
     return None

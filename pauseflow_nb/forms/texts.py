@@ -1,4 +1,4 @@
-"""Read the text of one input as pydantic reads it, and write a value as such a text."""
+"""Read the text of one input as pydantic does, and write a value as the text of an input."""
 
 import json
 import re
@@ -12,34 +12,34 @@ from pauseflow_nb.forms.dialect import reader
 from pauseflow_nb.forms.fields import Field
 from pauseflow_nb.json_values import JSON, read_json
 
-#: Texts with 1,000 or 1.000.000 or 1 000 or 1'000 in them.
+#: Matches numbers with separators: 1,000 or 1.000.000 or 1 000 or 1'000.
 _SEPARATED = re.compile(r"[+-]?\d{1,3}([,.'\u2019_\s\u00a0\u202f]\d{3})+([.,]\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 #: Decimals beyond this are written with an exponent.
 _MOST_ZEROS = 60
-#: Python reads no whole number of more digits.
+#: Python does not read integers of more digits.
 _LONGEST_NUMBER = 4300
 
 
 class Unreadable(ValueError):
-    """A text that is no value of its field; its words continue the field's name."""
+    """A text that is not a value of its field; the message continues the field's name."""
 
 
 def read_text(field: Field, text: str) -> JSON:
-    """Read a text that somebody has written.
+    """Read the text of an input.
 
     Raises:
-        Unreadable: Saying what must be written.
+        Unreadable: If it cannot be read; says what to write.
     """
     return _READERS.get(field.kind, _text)(field, text)
 
 
 def write_text(field: Field, value: JSON) -> str:
-    """Write a value as the text that stands in its input."""
+    """Write a value as the text of its input."""
     if isinstance(value, str) and field.kind == "duration":
-        return _spoken_span(value)
+        return spoken_span(value)
     if isinstance(value, str) and field.kind not in ("json", "list", "object"):
         return _on_the_zone(field, value) if field.kind == "datetime" else value
     return json.dumps(value, ensure_ascii=False)
@@ -52,8 +52,8 @@ def iso_span(span: timedelta) -> str:
     return str(to_jsonable_python(span))
 
 
-def _spoken_span(written: str) -> str:
-    """Write a span as people do, if that says all of it."""
+def spoken_span(written: str) -> str:
+    """Write a span as people do, if that is exact."""
     from pydantic_core import ValidationError
 
     try:
@@ -65,7 +65,7 @@ def _spoken_span(written: str) -> str:
 
 
 def _on_the_zone(field: Field, moment: str) -> str:
-    """Leave the zone off where the field says that it is UTC, so that a browser's input takes it."""
+    """Omit the time zone if the field's zone is UTC, so that a browser's input accepts the value."""
     return moment[:-1] if field.zone == "UTC" and moment.endswith("Z") else moment
 
 
@@ -136,13 +136,13 @@ def _datetime(field: Field, text: str) -> str:
     moment: datetime = reader("datetime").validate_python(text)
     if moment.tzinfo is not None or field.zone == "naive":
         return text
-    # What a browser's input gives has no zone; the form says that it means UTC.
+    # The input of a browser has no time zone; the form says that it is UTC.
     return f"{text}Z" if _DAY.fullmatch(text) is None else f"{text}T00:00:00Z"
 
 
 def _dated(kind: str, text: str, otherwise: str) -> str:
     text = text.strip()
-    # A bare number would be a moment for pydantic: seconds since 1970, which nobody means who types a date.
+    # For pydantic, a bare number would be a time in seconds since 1970, which nobody means who types a date.
     if _DAY.match(text) is None:
         raise Unreadable(otherwise)
     _read_as(kind, text, otherwise)

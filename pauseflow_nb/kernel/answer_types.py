@@ -1,7 +1,7 @@
 """Read what `schema=` takes (a pydantic model, a type, or a JSON Schema), and make answers instances of it.
 
-Only the JSON Schema leaves the kernel: servers check answers with it and make forms of it. What it
-cannot say, such as a validator written in Python, is checked here, when the answer has arrived.
+Only the JSON Schema leaves the kernel: servers check answers with it and make forms of it. What it cannot express,
+such as a validator written in Python, is checked here, when the answer has arrived.
 """
 
 import dataclasses
@@ -18,14 +18,17 @@ from pauseflow_nb.kernel.attribute_dict import as_records
 if TYPE_CHECKING:
     from pauseflow_nb.forms.codec import Entries
 
-# `pauseflow_nb.forms` is imported where it is needed: every new kernel would pay for it, and few notebooks have a form.
+# `pauseflow_nb.forms` is imported lazily: every new kernel would have to load it, and few notebooks have a form.
+
+#: Of what a validator says, in characters.
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
 class Form:
-    """What an answer must be."""
+    """The type of an answer, for the notebook and as JSON Schema."""
 
-    #: What the user gave.
+    #: The type or schema that the user passed.
     kind: Any
     #: The same as JSON Schema.
     json_schema: dict[str, JSON]
@@ -33,7 +36,7 @@ class Form:
     is_wrapped: bool
 
     def build(self, body: JSON) -> Any:
-        """Make of an answer what the notebook gets.
+        """Convert an answer to the value that the notebook gets.
 
         Raises:
             InvalidAnswer: With every error, as `{"path", "message"}`.
@@ -50,14 +53,18 @@ class Form:
         from pauseflow_nb.forms.lax import VALUE, with_spans
 
         try:
-            # As JSON: a strict model takes a date as text then, which is what it is in an answer.
+            # As JSON text, in which a strict model accepts a date as text.
             made = _adapter(self.kind, self.is_wrapped).validate_json(json.dumps(with_spans(self.json_schema, body)))
+            return getattr(made, VALUE) if self.is_wrapped else made
         except ValidationError as problem:
             raise InvalidAnswer(_errors(problem)) from None
-        return getattr(made, VALUE) if self.is_wrapped else made
+        except Exception as problem:
+            # A validator may divide by what was typed: whatever it raises, the next answer may be a better one.
+            reason = f"cannot be checked: {type(problem).__name__}: {str(problem)[:_LONGEST_REASON]}"
+            raise InvalidAnswer([{"path": [], "message": reason}]) from problem
 
     def judge(self, body: JSON) -> Any:
-        """Make of an answer what the notebook gets, which no server has checked: by the schema, in its words, first.
+        """Check an answer that no server has checked against the schema, then convert it as `build` does.
 
         Raises:
             InvalidAnswer: With every error, as `{"path", "message"}`.
@@ -70,13 +77,13 @@ class Form:
         return self.build(body)
 
     def read(self, entries: "Entries") -> JSON:
-        """Read what stands in the form of an answer, and check it.
+        """Read the contents of a form into an answer, and check it.
 
         Returns:
-            The answer as a request's body would bring it.
+            The answer, as in the body of a request.
 
         Raises:
-            InvalidAnswer: With every error; `input` says beside which control it is to be shown.
+            InvalidAnswer: With every error; `input` names the control beside which it is shown.
         """
         from pauseflow_nb.forms.codec import read_form
 
@@ -92,23 +99,23 @@ class Form:
         return reading.value
 
     def as_body(self, value: JSON) -> JSON:
-        """Take a bare value for a form with the one field `value`, and anything else as it is."""
+        """Convert a bare value to the body of a form with the one field `value`; other values stay as they are."""
         from pauseflow_nb.forms.lax import in_form
 
         return in_form(self.json_schema, value)
 
     def answer_in(self, envelope: Mapping[str, JSON]) -> JSON:
-        """Take the answer out of a request's envelope, as the server that checked it did."""
+        """Return the answer in a request's envelope, as the server read it."""
         from pauseflow_nb.forms.lax import answer_for
 
         return answer_for(self.json_schema, envelope)
 
 
 def make_form(schema: Any) -> Form:
-    """Read what was given as `schema=`.
+    """Make a form from the argument `schema=`.
 
     Raises:
-        InvalidValue: If no form can be made of it.
+        InvalidValue: If it is not a usable type or schema.
     """
     if isinstance(schema, dict):
         _require_usable(schema, schema)
@@ -123,7 +130,7 @@ def make_form(schema: Any) -> Form:
         made = _adapter(schema, is_wrapped).json_schema(schema_generator=PythonSchema)
         made[PYTHON] = {"wrapped": is_wrapped}
     except Exception as problem:
-        # Whatever pydantic and the user's own types raise, it means the same.
+        # Whatever pydantic or the user's own types raise, it means the same.
         reason = str(problem).partition("\n")[0]
         raise InvalidValue("schema", schema, f"cannot be written as JSON Schema: {reason}") from problem
     _require_usable(schema, made)
@@ -131,7 +138,7 @@ def make_form(schema: Any) -> Form:
 
 
 def _require_usable(schema: Any, made: dict[str, JSON]) -> None:
-    """Refuse what no server could check an answer with, while its author is there."""
+    """Refuse a schema that servers cannot check answers with, while its author can still correct it."""
     from pauseflow_nb.forms.schema import find_problem
 
     require_json("schema", made)
@@ -142,7 +149,9 @@ def _require_usable(schema: Any, made: dict[str, JSON]) -> None:
 
 def _has_fields(schema: Any) -> bool:
     from pydantic import BaseModel
-    from typing_extensions import is_typeddict  # comes with pydantic; that of `typing` does not know its own dicts
+    from typing_extensions import (
+        is_typeddict,
+    )  # comes with pydantic; the function of `typing` does not recognise its own `TypedDict`
 
     if get_origin(schema) is not None or not isinstance(schema, type):
         return False

@@ -1,4 +1,4 @@
-"""Check the arguments of `flow`'s calls; each error names the argument and says what it may be."""
+"""Check the arguments of `flow`'s calls; each error names the argument and the allowed values."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,18 +6,18 @@ from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.printable import printable
 
-#: In characters: a button is one line, also on a phone.
+#: Most characters of a label: a button is one line, also on a phone.
 _LONGEST = 40
 
 
 def check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
-    """Check one of a few words."""
+    """Check that an argument is one of a few words."""
     if value not in choices:
         raise InvalidValue(what, value, f"must be one of {', '.join(map(repr, choices))}")
 
 
 def checked_actions(what: str, value: object) -> list[str]:
-    """Check what an answer may do; the actions come back each once, in the order of the buttons."""
+    """Check the actions that a question allows; return them without duplicates, in the order of the buttons."""
     actions = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []
     unknown = [action for action in actions if action not in ACTIONS]
     if not actions or unknown:
@@ -28,21 +28,21 @@ def checked_actions(what: str, value: object) -> list[str]:
 
 
 def checked_count(what: str, value: object) -> int:
-    """Check a count of 1 or more."""
+    """Check that an argument is a whole number, 1 or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidValue(what, value, "must be a whole number, 1 or more")
     return value
 
 
 def checked_flag(what: str, value: object) -> bool:
-    """Check True or False."""
+    """Check that an argument is True or False."""
     if not isinstance(value, bool):
         raise InvalidValue(what, value, "must be True or False")
     return value
 
 
 def checked_names(what: str, value: object, needed: int) -> list[str] | None:
-    """Check names of users, of whom at least so many are needed; they come back each once, without `user:`."""
+    """Check names of users, of which at least `needed` must differ; return each once, without `user:`."""
     if value is None:
         return None
     names = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []
@@ -55,16 +55,16 @@ def checked_names(what: str, value: object, needed: int) -> list[str] | None:
 
 
 def check_text(what: str, value: object) -> None:
-    """Check text or None."""
+    """Check that an argument is text or None."""
     if value is not None and not isinstance(value, str):
         raise InvalidValue(what, value, "must be text or None")
 
 
 def check_labels(labels: object, *, has_schema: bool = False, allow: Collection[str] = USUAL_ACTIONS) -> dict[str, str]:
-    """Check the labels that an author gives; empty if there are none.
+    """Check the author's labels; return an empty dict if there are none.
 
     Raises:
-        InvalidValue: Naming what is wrong with which.
+        InvalidValue: If a label cannot be used; names it and says why.
     """
     if labels is None:
         return {}
@@ -83,7 +83,9 @@ def check_labels(labels: object, *, has_schema: bool = False, allow: Collection[
     texts = button_labels("suspend", has_schema=has_schema, own=checked, allow=allow)
     for label in (texts[action] for action in allow):
         if (before := earlier.get(label.casefold())) is not None:
-            raise InvalidValue("labels", labels, f"makes two buttons say {before!r}, so nobody could tell them apart")
+            raise InvalidValue(
+                "labels", labels, f"makes two buttons say {before!r}, so people could not tell them apart"
+            )
         earlier[label.casefold()] = label
     return checked
 

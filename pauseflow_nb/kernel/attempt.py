@@ -57,7 +57,7 @@ class Attempt:
         return False
 
     def close(self) -> None:
-        """Take the time limit off, whatever happened."""
+        """Remove the time limit."""
         if self.limit is not None:
             self.limit.disarm()
 
@@ -65,7 +65,7 @@ class Attempt:
         self.close()
         if self.limit is None or not self.limit.has_passed:
             return None
-        # A step that swallowed the interruption was too long all the same.
+        # A step that swallowed the interruption has still run too long.
         late = self.limit.error(error)
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
@@ -87,7 +87,7 @@ class Attempt:
         time.sleep(delay.total_seconds())
 
     def _find_swallowed(self, *, is_retried: bool) -> BaseException | None:
-        """Find an error that was shown and not raised, as `%run`, `%%capture` and `run_cell` do."""
+        """Find an error that was shown but not raised, as by `%run`, `%%capture` and `run_cell`."""
         shown = _last_shown_error()
         if shown is None or shown is self._last_shown:
             return None

@@ -1,8 +1,8 @@
 """Show buttons and a form below a step that was run by hand and pauses.
 
-The kernel never waits for a button: what a click does happens between two cells, as all of ipywidgets does.
-Beside the widget stands text for viewers that have none, and when the question is settled, in whatever way, a
-sentence takes the place of both. Importing this loads ipywidgets.
+The kernel never waits for a button: a click takes effect between two cells, as always in ipywidgets.
+The output also has text for viewers without widgets; when the question is settled, a sentence replaces both.
+Importing this loads ipywidgets.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ _CONSEQUENCE = "{} ends the flow here: no later step runs until `%pauseflow rese
 
 
 def show_buttons(shell: "InteractiveShell", testmode: "TestMode") -> "Buttons | None":
-    """Show the buttons for what waits, in the cell that is running; None if nothing waits."""
+    """Show the buttons for the step that waits, in the cell that is running; return None if no step waits."""
     if testmode.waiting is None:
         return None
     buttons = Buttons(shell, testmode, testmode.waiting)
@@ -53,10 +53,10 @@ class Buttons:
         self._card = Card(shell, self._metadata("open"))
         self._summary = widgets.Box(layout=widgets.Layout(display="none"))
         self.form = self._made_form()
-        #: What is said with the decision, where the form has no place for that.
+        #: The comment with the decision, if the form has no field for it.
         self.comment = self._made_comment()
         self._cancel_label = self._labels()["cancel"]
-        #: By their words.
+        #: Label → button.
         self.buttons = {words: self._button(words, act) for words, act in self._actions().items()}
         next(iter(self.buttons.values())).button_style = "primary"
         row = widgets.HBox(list(self.buttons.values()), layout=widgets.Layout(flex_flow="row wrap"))
@@ -72,7 +72,7 @@ class Buttons:
         waiting.when_settled.append(self._settled)
 
     def show(self) -> None:
-        """Put the widgets into the cell that is running."""
+        """Show the widgets in the output of the cell that is running."""
         view = self.box._repr_mimebundle_()[_VIEW]
         self._card.show(_NO_WIDGETS, boxed(_NO_WIDGETS), **{_VIEW.replace("/", "_", 1): view})
 
@@ -82,7 +82,7 @@ class Buttons:
             return None
         if request.schema is not None:
             return input_for(draw(request.schema), is_outer=True)
-        # A program that calls back sends no comment.
+        # A program that calls the link sends no comment.
         fields = [_DATA] if request.kind == "rerun" else [_COMMENT, _DATA]
         return input_for(Control("", "object", "", fields=fields), is_outer=True)
 
@@ -131,16 +131,17 @@ class Buttons:
             self._refuse(refused.errors)
 
     def _refuse(self, errors: list[dict[str, Any]]) -> None:
-        """Say all that is wrong: in a summary above the form, and beside each control."""
+        """Show all errors: in a summary above the form, and beside each control."""
         beside: dict[str, list[str]] = {}
         for error in errors:
             where = error.get("input") or {"name": "", "message": error["message"]}
             beside.setdefault(where["name"], []).append(str(where["message"]))
         lines = []
+        names = {} if self.form is None else self.form.control.full_names()
         for each in () if self.form is None else self.form.inputs():
             messages = beside.pop(each.control.name, [])
             each.show("; ".join(messages))
-            lines += [f"{each.control.label} {message}".strip() for message in messages]
+            lines += [f"{names.get(each.control.name, each.control.label)} {message}".strip() for message in messages]
         lines += [message for messages in beside.values() for message in messages]
         heading = f"{count_problems(len(lines))}, and nothing was answered:"
         self._say("\n".join([heading, *(f"• {line}" for line in lines)]))
@@ -168,7 +169,7 @@ class Buttons:
 
     def _settled(self, ending: "Ending") -> None:
         markup = boxed(ending.sentence)
-        # Both: anyone who opens the page anew gets the widget from the kernel, and the file must hold no buttons.
+        # Both: a reloaded page gets the widget from the kernel, and the file must contain no buttons.
         self.box.children = [widgets.HTML(markup)]
         self._card.show(ending.sentence, markup, metadata=self._metadata(ending.how))
 

@@ -11,8 +11,8 @@
                 …the cell…
                 session.show(the last expression)
 
-   A `while`, so that a step can be tried again or not started at all, and the cell's own code stays
-   at the top level of the module: `await`, `import *` and new names work as in any cell.
+   It is a `while` so that a step can be retried or skipped, and so that the cell's own code stays at the top level
+   of the module: `await`, `import *` and new names work as in any cell.
 """
 
 import ast
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _ASYNC_HANDLER = re.compile(r"^async\s+def\s+handler\s*\(", re.MULTILINE)
-#: `%%time?` asks for help, and is no call.
+#: `%%time?` asks for help and calls nothing.
 _MAGIC_HELP = re.compile(r"%%\w+\?")
 _SESSION = "get_ipython().pauseflow"
 
@@ -42,19 +42,19 @@ def header_to_literal(lines: list[str]) -> list[str]:
     if not lines or not _is_header(lines[0]):
         return lines
     body = _with_inner_magic(_cleaned_up(lines[1:]))
-    # IPython decides from the text whether a cell needs an event loop, before it looks at the tree.
+    # IPython decides from the text whether a cell needs an event loop, before it sees the tree.
     needs_loop = _ASYNC_HANDLER.search("".join(body)) is not None
     return [f"{'await ' if needs_loop else ''}{lines[0].strip()!r}\n", *body]
 
 
 class HeaderMistakes:
-    """The very first part of the first stage: a cell whose header is misplaced or misspelt says so, and does not run."""
+    """The first part of the first stage: report a misplaced or misspelt header instead of running the cell."""
 
     def __init__(self, shell: "InteractiveShell") -> None:
         self._shell = shell
 
     def __call__(self, lines: list[str]) -> list[str]:
-        """Replace a cell that holds such a mistake; other cells are returned as they are."""
+        """Replace a cell that has such a mistake; other cells are returned unchanged."""
         source = "".join(lines)
         if "%s" not in source.lower() and "% s" not in source:
             return lines
@@ -68,14 +68,14 @@ class HeaderMistakes:
 class OneLineBodies:
     """The last part of the first stage, for `input_transformers_post`: a body of one line may be `ls -la` or `cd ..`.
 
-    IPython reads these only in cells of one line, and ours have the header, too.
+    IPython recognises these only in cells of one line, and steps have their header, too.
     """
 
     def __init__(self, shell: "InteractiveShell") -> None:
         self._shell = shell
 
     def __call__(self, lines: list[str]) -> list[str]:
-        """Expand a body that is one line; cells that are not ours are returned as they are."""
+        """Expand a body of one line; cells without a header are returned unchanged."""
         if len(lines) < 2 or not _is_literal(lines[0]):
             return lines
         at = next((number for number, line in enumerate(lines) if number and line.strip()), 0)
@@ -94,10 +94,10 @@ def collect_stored_names(tree: ast.Module) -> set[str]:
         code = compiled(tree, "<names>")
     except (SyntaxError, ValueError):
         return set()
-    # STORE_NAME is a global in the module's own code only: in a class body it is an attribute.
+    # STORE_NAME binds a global only in the module's own code: in a class body it binds an attribute.
     names = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_NAME"}
     names |= {i.argval for c in _codes(code) for i in dis.get_instructions(c) if i.opname == "STORE_GLOBAL"}
-    return names - {"__doc__"}  # our literal looks like a docstring
+    return names - {"__doc__"}  # the header literal looks like a docstring
 
 
 def find_stored_names(source: str) -> set[str]:
@@ -122,7 +122,7 @@ class StepCells(ast.NodeTransformer):
         assert isinstance(tree, ast.Module)
         first, *body = tree.body
         at = first.lineno, first.col_offset
-        # The compiler wants these before any call of ours.
+        # The compiler requires these before any other statement.
         futures = [s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
         rest = [s for s in body if s not in futures]
         if header.startswith("%%setup"):
@@ -141,7 +141,7 @@ class StepCells(ast.NodeTransformer):
         assert isinstance(loop, ast.While)
         (attempt,) = loop.body
         assert isinstance(attempt, ast.With)
-        # Without the loop, the compiler refuses a `break` that stands in no loop of the user's.
+        # For a `break` outside of the user's own loops our loop is left out, so that the compiler refuses it.
         wrapped: ast.stmt = loop if _compiles(rest) else attempt
         attempt.body = self._shown(rest, at) or attempt.body
         return wrapped
@@ -173,11 +173,11 @@ def _is_header(line: str) -> bool:
     try:
         return read_header(line) is not None
     except InvalidStep:
-        return True  # said when the cell runs: this stage must not raise
+        return True  # reported when the cell runs: this stage must not raise
 
 
 def _cleaned_up(body: list[str]) -> list[str]:
-    """Take off what IPython takes off at the beginning of a cell: indentation and prompts. Lines stay where they are."""
+    """Remove the indentation and prompts that IPython removes; line numbers do not change."""
     at = next((number for number, line in enumerate(body) if line.strip()), len(body))
     rest = body[at:]
     cleaners: tuple[Any, ...] = (leading_indent, classic_prompt, ipython_prompt)
@@ -192,7 +192,7 @@ def _is_literal(line: str) -> bool:
 
 
 def _with_inner_magic(body: list[str]) -> list[str]:
-    # IPython looks for a cell magic in the first line only, and that one is ours.
+    # IPython looks for a cell magic only in the first line, which is the header.
     at = next((i for i, line in enumerate(body) if line.strip()), None)
     if at is None or not body[at].startswith("%%") or _MAGIC_HELP.match(body[at]):
         return body
@@ -233,7 +233,7 @@ def _displayed(statement: ast.Expr, at: tuple[int, int], shows: str = f"{_SESSIO
 
 
 def _parsed(source: str, at: tuple[int, int]) -> list[ast.stmt]:
-    # Placed where the user wrote something, so that no traceback points to a line of ours.
+    # With the position of the user's code, so that no traceback points to generated code.
     body = ast.parse(source).body
     for statement in body:
         for node in ast.walk(statement):

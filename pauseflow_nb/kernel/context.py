@@ -1,4 +1,4 @@
-"""Build `flow.context`, and `flow.inputs` of cells that are run by hand."""
+"""Build `flow.context`, and `flow.inputs` for cells that are run by hand."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +11,8 @@ from pauseflow_nb.kernel.step_run import StepRun
 def build_context(run: StepRun, *, execution: str, notebook: str | None, started_at: str, is_test: bool) -> Record:
     """Build what `flow.context` shows during a run.
 
-    `run.callback_request` is absent, not None, unless a request caused this run, and so is `run.sent_back` unless somebody
-    sent the step back. A step that was sent back has no answer yet, so it never has both.
+    `run.callback_request` is absent, not None, unless a request caused this run; so is `run.sent_back`, unless the
+    step was sent back. A step that was sent back has no answer yet, so it never has both.
     """
     wake = run.wake
     facts: dict[str, JSON] = {
@@ -49,7 +49,7 @@ class InputsByHand(Record):
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         super().__init__()
-        # In the instance and not among the items: there is nothing to list.
+        # An attribute and not an item: there is nothing to list.
         object.__setattr__(self, "_namespace", namespace)
 
     def __missing__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Define what stops a notebook on purpose: `Paused` and `Exited`."""
+"""Define the exceptions that stop a notebook on purpose: `Paused` and `Exited`."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 class Paused(BaseException):
     """The step asked to pause, so the cells below must not run now.
 
-    It stands in a cell's result and is not raised. It is a `BaseException` all the same, because
-    where it is raised one day a user's `except Exception` must not swallow it: a notebook that
-    continues after such a step does what nobody has approved yet.
+    It is stored in a cell's result and is not raised. It is a `BaseException`, in case it is ever raised: a user's
+    `except Exception` must not swallow it, because the notebook would continue with what nobody has approved.
     """
 
 
@@ -21,6 +20,6 @@ class Stop:
     """The end of a step that stops the notebook."""
 
     error: Paused | Exited
-    #: What the cell shows, as text and as HTML; empty: nothing.
+    #: Output of the cell, as text and as HTML; may be empty.
     plain: str = ""
     markup: str = ""

@@ -29,7 +29,7 @@ _session: RunningSession | None = None
 
 
 def set_session(session: RunningSession) -> None:
-    """Make `flow` and `steps` act for this session; the shell that runs a cell calls it."""
+    """Make `flow` and `steps` act for this session; called when its shell runs a cell."""
     global _session  # noqa: PLW0603 (one kernel has one flow, and users import it by name)
     _session = session
     take_secrets_from(session)
@@ -44,7 +44,7 @@ def require_step(call: str) -> tuple[RunningSession, StepRun]:
     """Return the session and the step that is running.
 
     Raises:
-        NotInStep: If none is; `call` says what needs one.
+        NotInStep: If no step is running; `call` names the call that needs one.
     """
     if _session is None or _session.run is None:
         raise hide_traceback(NotInStep(call))

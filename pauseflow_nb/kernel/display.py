@@ -12,22 +12,22 @@ _STYLE = "border-left: 3px solid var(--jp-brand-color1, #888); padding: 4px 10px
 
 
 class Card:
-    """An output that can be changed after it was shown, also when its cell has long ended."""
+    """An output that can be changed after it was shown, even after its cell has ended."""
 
     def __init__(self, shell: "InteractiveShell", metadata: dict[str, Any] | None = None) -> None:
-        """Show nothing yet; what an output holds for programs goes into its metadata."""
+        """Take the metadata of the output; nothing is shown yet."""
         self._shell, self._metadata = shell, metadata or {}
         self._display_id = uuid.uuid4().hex
         self._is_shown = False
 
     def show(self, plain: str, markup: str, *, metadata: dict[str, Any] | None = None, **others: Any) -> None:
-        """Show text with the same as HTML, or put them in the place of what was shown.
+        """Show text and HTML, or replace what was shown before.
 
         Args:
             plain: The text.
             markup: The same as HTML.
-            metadata: In the place of the one before.
-            others: More forms of it, by their mime type with `_` for `/`.
+            metadata: Replaces the previous metadata.
+            others: The same in other forms, by MIME type with `_` for `/`.
         """
         self._metadata = metadata or self._metadata
         more = {name.replace("_", "/", 1): value for name, value in others.items()}
@@ -47,11 +47,11 @@ def say(shell: "InteractiveShell", *sentences: str, is_small: bool = False) -> N
 
 
 def boxed(*sentences: str, markup: str = "") -> str:
-    """Write a card as HTML: one paragraph for each sentence, then markup as it is."""
+    """Write a card as HTML: one paragraph for each sentence, then the markup unchanged."""
     paragraphs = [f'<p style="margin: 2px 0">{with_code(sentence)}</p>' for sentence in sentences]
     return f'<div class="pauseflow-card" style="{_STYLE}">{"".join(paragraphs)}{markup}</div>'
 
 
 def with_code(sentence: str) -> str:
-    """Write a sentence as HTML, in which what stands between backticks is code."""
+    """Write a sentence as HTML, with text between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))

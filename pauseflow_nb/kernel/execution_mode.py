@@ -56,7 +56,7 @@ def _describe_failure(error: BaseException, step: str | None = None) -> Failure:
     """Describe an error for the outcome."""
     message = str(error)
     if isinstance(error, SystemExit):
-        # Its author means to end the whole notebook, and its text is a bare number.
+        # The author wants to end the whole notebook, and the text of the error is a bare number.
         message = f"sys.exit({message}) fails the step: `flow.exit()` ends the notebook as completed"
     return Failure(type(error).__name__, message, step=step)
 
@@ -72,7 +72,7 @@ class ExecutionMode:
         *,
         previous: "ExecutionMode | None" = None,
     ) -> None:
-        """Begin a segment; `previous` is the segment before it, if the same kernel ran that."""
+        """Begin a segment; `previous` is the segment before it if this kernel ran it."""
         self._shell, self._bindings = shell, bindings
         self.briefing = briefing
         #: Exports of the steps that have run, of earlier segments too.
@@ -81,17 +81,17 @@ class ExecutionMode:
         }
         self.answers: Answers = Answers(shell.user_ns) if previous is None else previous.answers
         self._restored: Restored | None = None
-        #: Variables that come back when code mentions them.
+        #: Variables that are restored when code mentions them.
         self.deferred: Deferred | None = None if previous is None else previous.deferred
         #: What could not be restored.
         self.losses: list[Loss] = [] if previous is None else previous.losses
         self._reported: set[str] = set()
 
     def restore(self) -> None:
-        """Bring the variables and the execution count back; the reply is a `Ready`."""
+        """Restore the variables and the execution count; the reply is a `Ready`."""
         from pauseflow_nb.kernel import snapshot  # lazy: needed only where something is saved
 
-        # Before the first cell: what cells change of the environment from now on is saved with the variables.
+        # Before the first cell: changes of the environment from now on are saved with the variables.
         snapshot.note_start(self._shell)
         self._shell.execution_count = self.briefing.execution_count + 1
         try:
@@ -119,25 +119,25 @@ class ExecutionMode:
             self.send(Ready(failure=_describe_failure(error)))
 
     def begin_setup(self) -> None:
-        """Note what is set before a `%%setup` cell: what it sets itself is not saved."""
+        """Note the settings before a `%%setup` cell: what the cell itself sets is not saved."""
         from pauseflow_nb.kernel.snapshot.process_state import capture  # lazy: see restore
 
         capture.begin_setup(self._shell)
 
     def end_setup(self) -> None:
-        """Find what a `%%setup` cell has set, if one has just run."""
+        """Find the settings that a `%%setup` cell has changed, if one has just run."""
         from pauseflow_nb.kernel.snapshot.process_state import capture  # lazy: see restore
 
         capture.end_setup(self._shell)
 
     def settle_names(self) -> None:
-        """Put saved values back over what the setups bound meanwhile; the reply is a `Ready`."""
+        """Restore the saved values of names that the setups have bound; the reply is a `Ready`."""
         try:
             self._bindings.close_setup()
             losses = []
             if self._restored is not None:
                 losses = self._put_back(self._restored)
-                # It holds all values, also of names that cells will rebind or delete.
+                # It would keep all values alive, also of names that cells rebind or delete.
                 self._restored = None
             if self.briefing.goes_without or not any(loss.needed_by for loss in losses):
                 self._receive_answer()
@@ -148,7 +148,7 @@ class ExecutionMode:
             self.send(Ready(failure=_describe_failure(error)))
 
     def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
-        """Return the briefing of a step that starts, and what woke it if it is a rerun."""
+        """Return the briefing of a step that starts, and the wake if it is a rerun."""
         wake = self.briefing.wake
         is_rerun = wake is not None and wake.step == step and wake.then == "rerun"
         return self.briefing.steps.get(step, StepBriefing()), wake if is_rerun else None
@@ -197,7 +197,7 @@ class ExecutionMode:
             self.send(Outcome("failed", "", 0, failure=_describe_failure(error)))
 
     def fail(self, step: str, error: BaseException, run: StepRun | None = None) -> None:
-        """Send the outcome of a step that failed; its exports and its suspension are void."""
+        """Send the outcome of a step that failed, without its exports and its suspension."""
         number, ordinal = (run.number, run.failed_attempts) if run is not None else (1, 0)
         notes = run.notes if run is not None else []
         failure = _describe_failure(error, step)
@@ -235,7 +235,7 @@ class ExecutionMode:
         )
 
     def describe(self) -> str:
-        """Say which segment of which execution runs."""
+        """Name the segment and the execution that run."""
         return f"execution {self.briefing.execution}, segment {self.briefing.segment}"
 
     def refusal(self, step: str) -> str | None:  # noqa: ARG002 - the runner decides which cells run
@@ -243,19 +243,19 @@ class ExecutionMode:
         return None
 
     def take_value(self, header: Header, value: Any) -> None:
-        """Send the value of a fresh cell, as far as it is compared."""
+        """Send the parts of a fresh cell's value that are compared."""
         from pauseflow_nb.kernel.fresh_value import describe_value  # lazy: few notebooks have such a cell
 
         self.send(describe_value(header.name, value))
 
     def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:
-        """Ask the runner whether an error still stands among the cell's outputs; it counts as raised then.
+        """Ask the runner whether the cell's outputs still show an error, which then counts as raised.
 
         Args:
             run: The step.
             is_magic: Whether the step's code is one cell magic.
-            is_retried: Whether another attempt follows: the runner then makes text of the errors, or the cell would
-                count as failed.
+            is_retried: Whether another attempt follows: the runner then turns the errors into text, so that the cell
+                does not count as failed.
         """
         if getattr(self._shell, "kernel", None) is None:
             return is_magic
@@ -263,21 +263,21 @@ class ExecutionMode:
         return bool(json.loads(ask_runner(self._shell, "errors", json.dumps(question))))
 
     def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None) -> Any:
-        """Ask the runner, and block until it has the answer."""
+        """Ask the question through the runner, and block until it is answered."""
         return pause_execution(self._shell, run, request, form, limit)
 
     def deliver(self, message: MessageRequest) -> None:
-        """Let the runner send a message."""
+        """Send a message through the runner."""
         problem = json.loads(ask_runner(self._shell, "message", message.to_json()))
         if problem is not None:
             raise NotDelivered(*problem)
 
     def respond(self, response: dict[str, JSON]) -> bool:
-        """Let the runner store the response, which the server sends."""
+        """Store the response through the runner; the server sends it."""
         return bool(json.loads(ask_runner(self._shell, "respond", json.dumps(response))))
 
     def find_secret(self, name: str) -> str:
-        """Ask the runner, whose process has the providers."""
+        """Fetch the secret through the runner, whose process has the providers."""
         if threading.current_thread() is not threading.main_thread():
             raise MissingSecret(
                 name, "it can be fetched only in the main thread: call `flow.secret` before the thread starts"
@@ -286,7 +286,7 @@ class ExecutionMode:
 
     @property
     def _ends_with_pause(self) -> bool:
-        # Then what this kernel alone has would be lost without a word.
+        # Variables that only this kernel has would then be lost silently.
         return not self.briefing.may_keep
 
     @property
@@ -328,7 +328,7 @@ class ExecutionMode:
         return replace(unsaved, cell=self._find_maker(unsaved.name, coming))
 
     def _find_maker(self, name: str, coming: set[str]) -> int | None:
-        """Find the cell, a step or not, that bound a name last."""
+        """Find the cell that bound a name last, whether it is a step or not."""
         from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements  # lazy: see restore
 
         cells = {**self.briefing.passed, **self.briefing.coming}
@@ -336,7 +336,7 @@ class ExecutionMode:
         return next((i for i in ran if any(name in s.binds for s in parse_statements(cells[str(i)]))), None)
 
     def _report_unsaved(self, run: StepRun, saved: "Saved", *, is_pause: bool) -> None:
-        """Say once which variables are not in the snapshot, and what becomes of them."""
+        """Report once which variables are not in the snapshot, and what that means for each."""
         sentences = [f"{_FATES[each.fate]}: {each.name} ({each.type_name}), {each.reason}" for each in saved.unsaved]
         sentences += saved.notes
         for sentence in sentences:
@@ -356,7 +356,7 @@ class ExecutionMode:
         if wake.sent_back is not None:
             self.answers.receive(wake.step, None)
             return
-        # The wake has no data of an answer by the clock; the step's exports do.
+        # The wake does not hold the default answer of a timeout; the step's exports do.
         exported = self.briefing.steps.get(wake.step, StepBriefing()).exports.get(RESUME_DATA)
         envelope = wake.callback if wake.callback is not None else exported
         self.answers.receive(wake.step, envelope if isinstance(envelope, dict) else None)
@@ -372,7 +372,7 @@ class ExecutionMode:
 
         just_bound = set(self._bindings.remade)
         losses = snapshot.put_back(self._shell, restored, just_bound)
-        # A name that is in the snapshot was bound by another cell after its setup.
+        # A setup's name that is in the snapshot was bound by another cell afterwards.
         self._bindings.remade = restored.remade | (just_bound - restored.values.keys())
         return snapshot.weigh_losses(losses, self.briefing.coming, self._shell.user_ns)
 
@@ -389,7 +389,7 @@ class ExecutionMode:
         coming, passed = {}, dict(self.briefing.passed)
         for index, source in self.briefing.coming.items():
             header = _header(source)
-            # Setups and fresh cells run again in the next segment, so what they need is needed.
+            # Setups and fresh cells run again in the next segment, so variables that they use are needed.
             if int(index) >= next_cell or runs_again(header):
                 coming[index] = source
             elif header is None:

@@ -20,12 +20,12 @@ _NO_ANSWERS: Mapping[str, Any] = {}
 
 
 def as_json(what: str, value: Any) -> JSON:
-    """Copy a value that is to be published, with whole mappings of links hidden.
+    """Copy a value for an export, with whole mappings of links hidden.
 
-    Copied, so that what the user changes later does not change what was published.
+    It is copied so that later changes of the value do not change the export.
 
     Raises:
-        NotJSON: Naming the place inside the value and the type found there.
+        NotJSON: If it is not JSON; names the place inside the value and the type found there.
     """
     require_json(what, value)
     return _copied(value)
@@ -34,12 +34,12 @@ def as_json(what: str, value: Any) -> JSON:
 class StepExports(Mapping[str, Any]):
     """The exports of one step that has run.
 
-    The attribute `data` is the data of the answer; in a step that was not answered it is an export of this name
-    like any other.
+    The attribute `data` is the data of the answer; if the step was not answered, it is an ordinary export of this
+    name.
     """
 
     def __init__(self, step: str, exports: Mapping[str, JSON], answers: Mapping[str, Any] = _NO_ANSWERS) -> None:
-        """Take the exports, and the answers that became instances of a model, by step."""
+        """Take the step's exports, and step → answer as an instance of its model."""
         self._step, self._answers = step, answers
         self._exports: dict[str, Any] = as_records(published(exports))
 
@@ -50,7 +50,7 @@ class StepExports(Mapping[str, Any]):
             raise KeyError(self._missing(name)) from None
 
     def __getattr__(self, name: str) -> Any:
-        # Private names first: pickle and copy ask for some before there is a `_exports` to look into.
+        # Private names first: pickle and copy look some up before `_exports` exists.
         if name.startswith("_"):
             raise AttributeError(name)
         if name == "data" and RESUME_DATA in self._exports:

@@ -36,15 +36,15 @@ from pauseflow_nb.kernel.step_run import PlannedSuspension, StepRun
 from pauseflow_nb.kernel.steps_view import steps
 from pauseflow_nb.protocol import SuspensionRequest
 
-#: `steps` is among them because stored snapshots name it `pauseflow_nb.kernel.flow.steps`.
+#: Includes `steps` because stored snapshots name it `pauseflow_nb.kernel.flow.steps`.
 __all__ = ["Flow", "IssuedLinks", "flow", "steps"]
 
 DEFAULT_TIMEOUT = timedelta(hours=24)
 DEFAULT_PAUSE = timedelta(hours=1)
 DEFAULT_MAX_RETRIES = 10
-#: Names that other programs have for what is written otherwise here.
+#: Name in other programs → what to write here.
 _MEANT = {
-    # Pipedream's own page calls `rerun` so once.
+    # Pipedream's documentation calls `rerun` this in one place.
     "retry": ": did you mean 'rerun'?",
     "step": ": a step is a cell whose first line is `%%step NAME`",
     "wait": ": did you mean 'suspend', 'pause' or 'sleep'?",
@@ -52,7 +52,7 @@ _MEANT = {
 
 
 class Flow:
-    """The calls of a step. Import the one instance: `from pauseflow_nb import flow`."""
+    """The calls that a step can make. Import the one instance: `from pauseflow_nb import flow`."""
 
     @check_keywords("flow.suspend")
     def suspend(
@@ -78,19 +78,20 @@ class Flow:
         Args:
             timeout: How long; a plain number is milliseconds. None: no deadline.
             data: JSON that the approval page shows, exported as `$suspend_data`.
-            schema: What an answer must be: a pydantic model, a type such as `int`, or a JSON Schema. It is checked
+            schema: The type of the answer: a pydantic model, a type such as `int`, or a JSON Schema. It is checked
                 before the notebook wakes, and the approval page makes a form of it.
             on_timeout: What the clock does at the deadline: `"cancel"`, `"resume"` or `"fail"`.
-            default: With `on_timeout="resume"`, the answer that the clock sends.
+            default: The answer that the clock gives, with `on_timeout="resume"`.
             then: `"continue"` with the next cell, or `"rerun"` this step.
-            title: A few words for messages and the approval page.
-            message: Sentences for the approval page, in Markdown.
+            title: Title in messages and on the approval page.
+            message: Text for the approval page, in Markdown.
             approvals: How many different people must resume before it continues. One cancel cancels.
-            approvers: Names of the only people who may answer. They must sign in: a link alone does not say who calls.
+            approvers: Names of the only people who may answer. They must sign in: a link alone does not identify a
+                person.
             self_approval: Whether the person who started the execution may approve.
-            allow: What an answer may do: `"resume"`, and perhaps `"cancel"` and `"send_back"`. Sent back, this step runs
-                again and finds the comment in `flow.context["run"]["sent_back"]`.
-            labels: Words on the buttons, such as `{"resume": "Ship it", "cancel": "Stop"}`; each may be left out.
+            allow: The actions that an answer can take: `"resume"`, and optionally `"cancel"` and `"send_back"`. Sent
+                back, this step runs again and finds the comment in `flow.context["run"]["sent_back"]`.
+            labels: Labels of the buttons, such as `{"resume": "Ship it", "cancel": "Stop"}`; each is optional.
             remind: How often the messages of this step are sent again while it waits: `"4h"` or a `timedelta`.
 
         Returns:
@@ -110,7 +111,7 @@ class Flow:
         check_text("message", message)
         allowed = checked_actions("allow", allow)
         if default is not None and on_timeout != "resume":
-            raise InvalidValue("default", default, 'is handed over only with on_timeout="resume"')
+            raise InvalidValue("default", default, 'is used only with on_timeout="resume"')
         form = None if schema is None else make_form(schema)
         default = as_json("default", default)
         if form is not None and default is not None:
@@ -147,7 +148,7 @@ class Flow:
     ) -> IssuedLinks:
         """Run this step again after a delay, or earlier if its link is called.
 
-        With `max_retries=3` a step runs at most four times; the fourth run's call is ignored and noted, and
+        With `max_retries=3` a step runs at most four times: the call in the fourth run is ignored with a note, and
         the notebook continues.
 
         Args:
@@ -178,17 +179,17 @@ class Flow:
 
     @check_keywords("flow.delay")
     def delay(self, ms: float | timedelta | str) -> IssuedLinks:
-        """Continue with the next cell after a while; a plain number is milliseconds."""
+        """Continue with the next cell after a delay; a plain number is milliseconds."""
         return _plan(*_make_delay("delay", milliseconds(ms, what="ms")))
 
     @check_keywords("flow.sleep")
     def sleep(self, span: timedelta | str) -> IssuedLinks:
-        """Continue with the next cell after a while with a unit: `"90s"` or a `timedelta`."""
+        """Continue with the next cell after a delay with its unit: `"90s"` or a `timedelta`."""
         return _plan(*_make_delay("sleep", duration(span, what="span")))
 
     @check_keywords("flow.sleep_until")
     def sleep_until(self, when: datetime) -> IssuedLinks:
-        """Continue with the next cell at a time, which must have a time zone; in the past means at once."""
+        """Continue with the next cell at a time, which must have a time zone; at once if it is in the past."""
         if not isinstance(when, datetime):
             raise InvalidValue("when", when, "must be a datetime")
         if when.tzinfo is None or when.utcoffset() is None:
@@ -216,20 +217,20 @@ class Flow:
         Args:
             timeout: How long, with its unit: `"10m"` or a `timedelta`. None: no deadline.
             data: As in `suspend`; so are the others.
-            schema: What an answer must be.
-            title: A few words.
-            message: Sentences, in Markdown.
+            schema: The type of the answer.
+            title: Title in messages and on the approval page.
+            message: Text for the approval page, in Markdown.
             approvals: How many people must approve.
             approvers: Names of the only people who may answer.
             self_approval: Whether the person who started the execution may approve.
-            labels: Words on the buttons.
+            labels: Labels of the buttons.
 
         Returns:
             The answer's data: an instance with `schema`, otherwise the body, or the query if there is no body.
 
         Raises:
             PauseTimeout: If nobody answered in time.
-            Cancelled: If a person or program cancelled. Not caught, it cancels the execution.
+            Cancelled: If a person or program cancelled. If the cell does not catch it, the execution is cancelled.
             NotInStep, InvalidDuration, InvalidValue, NotJSON: Naming the argument.
         """
         session, run = require_step("flow.pause()")
@@ -269,8 +270,8 @@ class Flow:
             notebook: Its path, relative to the working directory, or a URL that papermill reads.
             parameters: JSON values for its `parameters` cell.
             name: `steps.NAME` shows its exports under this name. None: the notebook's own name.
-            linked: Whether it is cancelled and suspended together with this one.
-            check: Whether this step fails if that one fails or is cancelled.
+            linked: Whether cancelling or suspending this execution does the same to it.
+            check: Whether this step fails if the notebook fails or is cancelled.
 
         Returns:
             The name.
@@ -311,7 +312,7 @@ class Flow:
         """
         _, run = require_step("flow.export()")
         if not isinstance(name, str) or not name or name.startswith("$"):
-            raise InvalidValue("name", name, "must be a text that is not empty and does not begin with $")
+            raise InvalidValue("name", name, "must be text that is not empty and does not begin with $")
         run.exports[name] = as_json(f"export {name!r}", value)
 
     @check_keywords("flow.respond")
@@ -320,11 +321,11 @@ class Flow:
     ) -> None:
         """Respond at once to the HTTP request that started this execution, if that waits for it.
 
-        The first call counts. Without a request that waits nothing is sent, so that the notebook also runs otherwise.
+        Only the first call counts. If no request waits, nothing is sent, so that the notebook also runs without one.
 
         Args:
             status: From 200 to 599; or a mapping of `status`, `headers` and `body`, as Pipedream has it.
-            headers: Names and values. What the server itself sets, and cookies, are refused.
+            headers: Names and values. Cookies and headers that the server itself sets are refused.
             body: Text, bytes, or JSON, at most 1 MiB.
 
         Raises:
@@ -337,13 +338,13 @@ class Flow:
 
     @check_keywords("flow.secret")
     def secret(self, name: str) -> Secret:
-        """Return the value of a secret that the operator has put into the environment, a mounted file or the keyring.
+        """Return the value of a secret from the environment, a mounted file or the keyring.
 
-        Works in every cell. It is a text for libraries, and `••••` where it is shown; snapshots hold its name alone, and a
-        new kernel fetches it again.
+        Works in every cell. It is an ordinary text for libraries, and `••••` when it is shown; snapshots hold only
+        its name, and a new kernel fetches it again.
 
         Args:
-            name: Its name, as a text: then a missing one is reported before the first cell runs.
+            name: Its name. If it is written as literal text, a missing secret is reported before the first cell runs.
 
         Raises:
             InvalidValue: If the name cannot be one.
@@ -385,7 +386,7 @@ class Flow:
         Args:
             message: The text. None: the `message` of the step's suspension.
             to: Names in the setting `notify`, or URLs of apprise. None: all names in that setting.
-            title: A few words. None: the `title` of the step's suspension.
+            title: Title of the message. None: the `title` of the step's suspension.
 
         Raises:
             NotInStep: Outside a step.
@@ -423,7 +424,7 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
         sentence = (
             f"step {run.step!r} asked to pause twice: flow.{planned.call}() replaces flow.{run.suspension.call}()"
         )
-        # Of the user's line: below are this function, the method, and the check of its arguments.
+        # Points to the user's line, above this function, the method, and the check of its arguments.
         warnings.warn(sentence, stacklevel=4)
         run.notes.append(sentence)
     run.suspension = planned

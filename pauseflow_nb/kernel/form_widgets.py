@@ -1,6 +1,7 @@
-"""Draw the controls of a form as widgets, which give the texts that stand in them.
+"""Show the controls of a form as widgets, and return the texts typed into them.
 
-Nothing is read here: `forms.codec` reads the texts, as it reads those of the approval page. Importing this loads ipywidgets.
+The texts are not interpreted here: `forms.codec` reads them, as it reads those of the approval page. Importing this
+loads ipywidgets.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ import ipywidgets as widgets
 from pauseflow_nb.forms.controls import Control
 
 _WIDTH = "36em"
-#: Labels above what is written, in a column of one width: ipywidgets sets them beside it, cut off where it is narrow.
+#: Shows labels above the inputs, all of one width: ipywidgets shows them beside the inputs, and cuts long ones off.
 STYLE = f"""<style>
 .pauseflow-form .widget-inline-hbox {{ flex-direction: column; align-items: stretch; height: auto; margin: 2px 0;
   max-width: {_WIDTH}; width: auto; overflow: visible; }}
@@ -35,7 +36,7 @@ _JSON_EXAMPLE = 'JSON, such as {"comment": "looks good"}'
 
 
 def note(text: str = "", *, is_problem: bool = False) -> widgets.HTML:
-    """Write a small line of text; a problem is announced to people who listen to the page."""
+    """Make a small line of text; screen readers announce it if it is a problem."""
     colour = "var(--jp-error-color1, #b00020)" if is_problem else "var(--jp-ui-font-color2, #666)"
     role = ' role="alert"' if is_problem else ""
     style = f"color: {colour}; display: block; line-height: 1.3; white-space: pre-line"
@@ -45,31 +46,31 @@ def note(text: str = "", *, is_problem: bool = False) -> widgets.HTML:
 
 
 class Input:
-    """One control: what is written into it, what it is for, and what is wrong with it."""
+    """One control: its inputs, its description and its error message."""
 
     def __init__(self, control: Control, *inside: widgets.Widget) -> None:
-        """Take the widgets that are written into."""
+        """Take the widgets that people type into."""
         self.control = control
         self._problem = widgets.Box(layout=widgets.Layout(display="none"))
         notes = [note(control.explanation)] if control.explanation else []
         self.box = widgets.VBox([*inside, *notes, self._problem], layout=widgets.Layout(width="auto"))
 
     def entries(self) -> dict[str, list[str]]:
-        """Give what stands in it: input name → texts."""
+        """Return its contents: input name → texts."""
         raise NotImplementedError
 
     def inputs(self) -> "Iterable[Input]":
-        """List it and those inside it, in the order in which they are shown."""
+        """List it and the inputs inside it, in the order in which they are shown."""
         yield self
 
     def show(self, text: str = "") -> None:
-        """Show what is wrong with it; an empty text: nothing."""
+        """Show an error message; an empty text removes it."""
         self._problem.children = [note(text, is_problem=True)] if text else []
         self._problem.layout.display = None if text else "none"
 
 
 class _Single(Input):
-    """A control with texts of its own."""
+    """A control with one input."""
 
     def __init__(self, control: Control, body: widgets.Widget, texts_in: Callable[[Any], list[str]]) -> None:
         super().__init__(control, body)
@@ -81,7 +82,7 @@ class _Single(Input):
 
 
 class _Choices(Input):
-    """A box for each option, of which any number may be ticked."""
+    """A checkbox for each option, of which any number may be ticked."""
 
     def __init__(self, control: Control) -> None:
         self.boxes = {
@@ -118,7 +119,7 @@ class _Group(Input):
 
 
 class _Union(Input):
-    """A choice between branches, each with controls of its own; an object that may be left out is one."""
+    """A choice between branches, each with its own controls; also an optional object."""
 
     def __init__(self, control: Control) -> None:
         self._branches = [input_for(each, is_outer=True) for each in control.fields]
@@ -192,8 +193,8 @@ def input_for(control: Control, *, is_outer: bool = False) -> Input:
     """Make the input for a control.
 
     Args:
-        control: What is drawn.
-        is_outer: Whether it is the whole form, which needs no frame.
+        control: The control to show.
+        is_outer: Whether it is the whole form, which is shown without a frame.
     """
     if control.kind == "object":
         return _Group(control, is_outer=is_outer)
@@ -218,13 +219,13 @@ def _text(control: Control) -> Input:
         placeholder = placeholder or (_JSON_EXAMPLE if control.kind == "json" else "")
         body = widgets.Textarea(text, rows=2, placeholder=placeholder, **_labelled(control))
     else:
-        # Not a number box of ipywidgets: in that one, nothing is 0, and digits are lost.
+        # Not a number input of ipywidgets: it reads an empty input as 0, and drops digits.
         body = widgets.Text(text, placeholder=placeholder, **_labelled(control))
     return _Single(control, body, lambda text: [text])
 
 
 def _moment(control: Control) -> Input:
-    """Draw a picker where one shows what stands in it without a loss; otherwise its text is typed."""
+    """Make a date or time picker if it can show the value exactly; otherwise a text input."""
     pickers: dict[str, tuple[Any, Any]] = {
         "date": (widgets.DatePicker, date),
         "time": (widgets.TimePicker, time),
@@ -240,7 +241,7 @@ def _moment(control: Control) -> Input:
 
 
 def _as_typed(value: date | time | datetime) -> str:
-    """Write a moment as a browser's input gives it: without seconds, where there are none."""
+    """Write a time as a browser's input does: without seconds if they are zero."""
     if isinstance(value, (time, datetime)) and not value.second and not value.microsecond:
         return value.isoformat(timespec="minutes")
     return value.isoformat()
@@ -250,7 +251,7 @@ def _dropdown(control: Control) -> widgets.Dropdown:
     options = [(label, text) for text, label in control.options]
     is_chosen = control.text in dict(control.options)
     if control.kind == "choice" and (not control.is_required or not is_chosen):
-        # What may be left out can be unchosen again.
+        # An optional choice can be undone.
         options = [("Not chosen", ""), *options]
     value = control.text if is_chosen else options[0][1]
     return widgets.Dropdown(options=options, value=value, **_labelled(control))
@@ -259,7 +260,7 @@ def _dropdown(control: Control) -> widgets.Dropdown:
 def _labelled(control: Control, more: str = "") -> dict[str, Any]:
     mark = " *" if control.label and control.is_required else ""
     label = f"{control.label}{more}{mark}"
-    # Beside it, as wide as it is, where our style is not shown.
+    # If our style is not shown, the label is beside the input, as wide as its text.
     return {"description": label, "style": {"description_width": "initial"}, "layout": widgets.Layout(width="auto")}
 
 

@@ -1,4 +1,4 @@
-"""Describe the value of a fresh cell so that it can be compared without the value: single values, or a digest."""
+"""Describe the value of a fresh cell, as single values or a digest, so that it can be compared later."""
 
 import dataclasses
 import datetime as dt
@@ -20,9 +20,9 @@ from pauseflow_nb.errors import NotComparable
 from pauseflow_nb.freshness import compare, summarize
 from pauseflow_nb.protocol import FreshValue
 
-#: More single values than these are not kept: a digest stands for them.
+#: Most single values that are stored; of more, only a digest.
 _MOST_VALUES = 10_000
-#: Nor more characters of them.
+#: Most characters of single values that are stored, likewise.
 _MOST_CHARACTERS = 500_000
 _LONGEST_TEXT = 200
 _LONGEST_PLACE = 120
@@ -32,7 +32,7 @@ _DEEPEST = 50
 #: An integer with more bits is shown by its digest.
 _MOST_BITS = 1000
 
-#: Types that need no look into them: most values of long lists are of these.
+#: Types of single values: most values of long lists have one of these.
 _SINGLE = frozenset({bool, int, float, str, type(None)})
 
 #: Kind and text of a single value; see `protocol.FreshValue`.
@@ -43,7 +43,7 @@ def describe_value(name: str, value: Any) -> FreshValue:
     """Describe a value.
 
     Args:
-        name: Of the fresh cell.
+        name: Name of the fresh cell.
         value: JSON, a number, an array, a frame, or lists and dicts of them.
 
     Raises:
@@ -64,7 +64,7 @@ def describe_value(name: str, value: Any) -> FreshValue:
 
 
 def describe_by_hand(header: Header, old: FreshValue | None, new: FreshValue) -> str:
-    """Say what a headless run would compare, and what it would find if the last two runs by hand were its own."""
+    """Describe what a headless run would compare, with the result for the last two runs by hand."""
     options = header.fresh
     then = {
         "ask": "the question is asked again",
@@ -86,7 +86,7 @@ def describe_by_hand(header: Header, old: FreshValue | None, new: FreshValue) ->
 
 
 def _opened(value: Any) -> Any:
-    """Turn what stands for an array, a frame or a mapping into one."""
+    """Convert array-like, frame-like and mapping-like values to arrays, frames and dicts."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if callable(getattr(type(value), "model_dump", None)):
@@ -109,7 +109,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _is_frame(value: Any) -> bool:
-    """Whether it is a frame of pandas or polars."""
+    """Whether it is a data frame or series of pandas or polars."""
     return any(isinstance(value, each) for each in _classes("DataFrame"))
 
 
@@ -139,7 +139,7 @@ def _describe_shape(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    """Count the single values of an array or frame, without looking at them; 1 for anything else."""
+    """Count the single values of an array or frame from its shape; 1 for anything else."""
     if _is_frame(value):
         return int(value.shape[0]) * int(value.shape[1])
     if _is_array(value):
@@ -199,7 +199,7 @@ def _parts_of_frame(name: str, frame: Any, place: str, depth: int) -> Iterator[_
 
 
 def _list_labels(frame: Any) -> list[Any]:
-    """Name the rows by their index; by number where that names none or two alike."""
+    """Name the rows by their index, or by number if the index is missing or not unique."""
     index = getattr(frame, "index", None)
     if index is None or callable(index) or not index.is_unique:
         return list(range(len(frame)))
@@ -207,7 +207,7 @@ def _list_labels(frame: Any) -> list[Any]:
 
 
 def _columns(frame: Any) -> Iterator[tuple[str, Iterable[Any]]]:
-    """List the columns; a number distinguishes two of the same name."""
+    """List the columns, with a number after a repeated name."""
     if _is_series(frame):
         yield "", frame
         return
@@ -234,7 +234,7 @@ def _write(value: Any) -> str | None:
         and hasattr(value, "item")
         and getattr(value, "shape", None) == ()
     ):
-        # A scalar of numpy. Times keep their own text: their `item` may be a bare number.
+        # A scalar of numpy. Times are written as text: their `item` may be a bare number.
         value = value if value.dtype.kind in "mM" else value.item()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return "onull"
@@ -265,7 +265,7 @@ def _write_other(value: Any) -> str | None:
 
 
 def _shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """Shorten a text so that different ones stay different."""
+    """Shorten a text so that different texts stay different."""
     return text if len(text) <= longest else f"{text[: longest - 60]}… ({len(text):,} characters, {_sha256(text)})"
 
 
@@ -306,7 +306,7 @@ def _add_array(found: Any, name: str, array: Any) -> None:
     import numpy as np
 
     if array.dtype.kind in "iubfmM":
-        # Numbers of all widths alike, and one kind of NaN and of zero.
+        # So that the width of numbers, the kind of NaN and the sign of zero make no difference.
         flat = np.ravel(array)
         flat = np.where(np.isnan(flat), np.nan, flat.astype(np.float64) + 0.0) if array.dtype.kind == "f" else flat
         flat = flat.astype(np.int64) if array.dtype.kind in "iub" and array.dtype.itemsize <= 8 else flat
@@ -318,7 +318,7 @@ def _add_array(found: Any, name: str, array: Any) -> None:
 
 
 def _list_figures(value: Any) -> Iterator[_Part]:
-    """List some figures about a large value, for people."""
+    """List some statistics of a large value, for people."""
     import numpy as np
 
     columns = _columns(value) if _is_frame(value) or _is_series(value) else [("", value)]

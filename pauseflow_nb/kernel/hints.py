@@ -12,19 +12,19 @@ from pauseflow_nb.durations import is_number, parse_span, spoken
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: A shorter wait for people is probably a number of seconds where milliseconds are meant.
+#: A shorter wait for people probably means seconds, where the unit is milliseconds.
 _SHORT = timedelta(minutes=1)
 _OURS = frozenset({"flow", "steps"})
 _IMPORT = "write `from pauseflow_nb import flow, steps` in a cell above"
-#: What users take for the name of the module.
+#: Wrong names that users try for the module.
 _NEAR_NAMES = frozenset({"pauseflow", "pause_flow", "pauseflownb"})
 _MODULE = "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"
 _NO_FUNCTION = "write `from pauseflow_nb import flow, steps`, then for example `flow.suspend()`"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest a name, as the end of a sentence; empty if none is near."""
-    # `onTimeout`, `maxRetries`: as Pipedream's users write names.
+    """Suggest a similar name, as the end of a sentence; empty if there is none."""
+    # `onTimeout`, `maxRetries`: the spelling of Pipedream.
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word)
     import difflib  # lazily: few arguments are misspelt
 
@@ -33,10 +33,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function name the argument that it does not know, and the one that was probably meant."""
+    """Make a function's error for an unknown argument suggest the one that was probably meant."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        # Not `inspect.signature`: every new kernel would pay for it.
+        # Not `inspect.signature`, whose import every new kernel would have to wait for.
         code: CodeType = function.__code__
         known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
@@ -44,7 +44,7 @@ def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
             unknown = next((name for name in keywords if name not in known), None)
             if unknown is not None:
-                hint = did_you_mean(unknown, known) or f"; those it has: {', '.join(known)}"
+                hint = did_you_mean(unknown, known) or f"; it accepts: {', '.join(known)}"
                 raise TypeError(f"{call}() has no argument {unknown!r}{hint}")
             return function(*arguments, **keywords)
 
@@ -54,14 +54,14 @@ def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def explain(error: BaseException | None) -> None:
-    """Add to an error what its author can do about it: a name of ours that was not imported, or is another."""
+    """Add a hint to an error about one of our names that was not imported or is misspelt."""
     hint = _find_hint(error)
     if hint is None or error is None or hint in str(error):
         return
     sentence = f"{error}: {hint}"
     error.args = (sentence,)
     if isinstance(error, ImportError):
-        error.msg = sentence  # its text, whatever its arguments are
+        error.msg = sentence  # replaces the text, whatever the arguments are
 
 
 def _find_hint(error: BaseException | None) -> str | None:
@@ -73,10 +73,10 @@ def _find_hint(error: BaseException | None) -> str | None:
 
 
 def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
-    """Warn of a plain number of milliseconds in which nobody can answer.
+    """Warn of a plain number of milliseconds that is too short for an answer.
 
     Returns:
-        The sentence, if there is one.
+        The warning, or None.
     """
     if span >= _SHORT or not is_number(timeout):
         return None
@@ -88,6 +88,6 @@ def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
         f"{call}({timeout}) waits only {span.total_seconds():g} s, because {timeout} is milliseconds: "
         f'write "{meant}" if you mean seconds, or "{timeout}ms"'
     )
-    # Of the user's line: below are this function, the method, and what checks its arguments.
+    # Points to the user's line, above this function, the method, and the check of its arguments.
     warnings.warn(sentence, stacklevel=4)
     return sentence

@@ -23,7 +23,7 @@ def send_request(
     params: Mapping[str, Any] | None = None,
     auth: Any = None,
 ) -> None:
-    """Send an HTTP request and wait until it was accepted.
+    """Send an HTTP request and wait until the server has accepted it.
 
     Raises:
         NotDelivered: If the server did not answer within 30 s, or not with success.
@@ -45,7 +45,7 @@ def send_request(
             pass
     except urllib.error.HTTPError as problem:
         problem.close()
-        raise NotDelivered(parts.hostname, f"it answered {problem.code} {problem.reason}") from None
+        raise NotDelivered(parts.hostname, f"the server answered {problem.code} {problem.reason}") from None
     except (OSError, ValueError) as problem:
         raise NotDelivered(parts.hostname, str(getattr(problem, "reason", problem))) from None
 

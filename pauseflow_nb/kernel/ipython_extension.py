@@ -1,4 +1,4 @@
-"""Load `%%step`, `%%fresh` and `%%setup` into a shell: its cells can be steps from then on.
+"""Add `%%step`, `%%fresh` and `%%setup` to an IPython shell.
 
 Where to look: `cell_transform` turns a cell into calls of the `session`; users type `flow` and `steps`;
 `step_run` is one run of a step, `attempt` one attempt at it. A session has one `mode`: `execution_mode` takes
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def load(shell: "InteractiveShell", *, bind_names: bool) -> Session:
-    """Give a shell its session, `shell.pauseflow`, or return the one that it has.
+    """Create the session of a shell, `shell.pauseflow`, or return the existing one.
 
     Args:
-        shell: The shell whose cells can be steps from now on.
-        bind_names: Whether to bind `flow` and `steps` in the user's namespace, where they are free.
+        shell: The shell whose cells will be able to be steps.
+        bind_names: Whether to bind `flow` and `steps` in the user's namespace if these names are free.
     """
     session = getattr(shell, "pauseflow", None)
     if not isinstance(session, Session):
@@ -52,7 +52,7 @@ def _attach(shell: "InteractiveShell") -> Session:
 
     magic.__doc__ = pauseflow_magic.__doc__
     shell.register_magic_function(magic, "line", "pauseflow")  # type: ignore[arg-type] # its types miss `self`
-    # No cell calls them: `header_to_literal` is first. They are for `%%step?`, `%step?` and completion.
+    # Cells do not call them: `header_to_literal` runs first. They serve `%%step?`, `%step?` and completion.
     for function, name in ((step_magic, "step"), (setup_magic, "setup"), (fresh_magic, "fresh")):
         shell.register_magic_function(function, "line_cell", name)  # type: ignore[arg-type] # see above
     shell.register_magic_function(_node_magic, "cell", "node")  # type: ignore[arg-type] # see above

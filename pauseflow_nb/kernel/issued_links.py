@@ -1,8 +1,8 @@
 """Keep the links of a step out of saved notebooks and snapshots.
 
 `links.resume_url` returns a link. A print or an export of the whole mapping hides the links; as the last line of a
-cell it shows nothing. When variables are saved, neither the
-mapping nor a link taken from it keeps its address: after a restore it says that it can no longer be used.
+cell it shows nothing. Snapshots do not contain the addresses, neither of the mapping nor of links taken from it:
+after a restore they say that they can no longer be used.
 """
 
 import contextlib
@@ -14,27 +14,27 @@ from pauseflow_nb.actions import LINK_NAMES
 from pauseflow_nb.errors import LinkSpent
 from pauseflow_nb.protocol import Links
 
-#: Stands for each link in an export of the whole mapping.
+#: Replaces each link in an export of the whole mapping.
 HIDDEN = "(hidden: take this link by its name)"
 
 _issued: "list[weakref.ref[IssuedLinks]]" = []
 
 
 class IssuedLink(str):
-    """An address that is not saved: `str(link)` makes an ordinary text of it, which is."""
+    """A link whose address is not saved in snapshots; `str(link)` is an ordinary text, which is saved."""
 
     __slots__ = ()
 
     def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
-        """Pickle without the address."""
+        """Pickle the link without its address."""
         return spent_link, ()
 
     def __copy__(self) -> Self:
-        """Give itself, as other texts do."""
+        """Return the link itself, as texts do."""
         return self
 
     def __deepcopy__(self, _memo: object) -> Self:
-        """Give itself, as other texts do."""
+        """Return the link itself, as texts do."""
         return self
 
 
@@ -42,12 +42,12 @@ class IssuedLinks(dict[str, str]):
     """`resume_url`, `cancel_url`, `approval_url` and perhaps `send_back_url` of one suspension, valid at once."""
 
     def __init__(self, links: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        """Take the links by their names."""
+        """Take name → link."""
         super().__init__({name: IssuedLink(link) for name, link in dict(links).items()})
         _issued.append(weakref.ref(self, _issued.remove))
 
     def __getattr__(self, name: str) -> str:
-        # AttributeError, not KeyError: IPython and copy ask for names that are not there.
+        # AttributeError, not KeyError: IPython and copy look up names that do not exist.
         try:
             return self[name]
         except KeyError:
@@ -80,7 +80,7 @@ class IssuedLinks(dict[str, str]):
         return spent_links, tuple(self)
 
     def __copy__(self) -> "IssuedLinks":
-        """Copy with the addresses: a copy lives no longer than this process."""
+        """Copy the links with their addresses: a copy ends with this process."""
         return IssuedLinks(self)
 
     def __deepcopy__(self, _memo: object) -> "IssuedLinks":
@@ -88,11 +88,11 @@ class IssuedLinks(dict[str, str]):
         return IssuedLinks(self)
 
     def _ipython_display_(self) -> None:
-        """Show nothing: as the last line of a cell it says what the card below says better."""
+        """Show nothing as the last line of a cell: the card below shows more."""
 
 
 class SpentLinks(IssuedLinks):
-    """Links of an earlier pause: each one that is read raises `LinkSpent`."""
+    """The links of an earlier pause, which raise `LinkSpent` when they are read."""
 
     def __getitem__(self, name: str) -> str:
         return self._refuse(name) if name in self else super().__getitem__(name)
@@ -101,11 +101,11 @@ class SpentLinks(IssuedLinks):
         return self._refuse(name) if name in self else super().__getattr__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Refuse a link; other names are not there."""
+        """Refuse a link; return the default for other names."""
         return self._refuse(name) if name in self else default
 
     def __repr__(self) -> str:
-        return "<spent links: the pause that they belonged to is over; each `flow.suspend()` returns new ones>"
+        return "<spent links: their pause is over; each `flow.suspend()` returns new ones>"
 
     __str__ = __repr__
 
@@ -118,7 +118,7 @@ class SpentLinks(IssuedLinks):
         return spent_links(*self)
 
     def _ipython_display_(self) -> None:
-        """Say that they are spent."""
+        """Show that the links are spent."""
         print(self)  # noqa: T201 - what a cell shows
 
     @staticmethod
@@ -127,26 +127,26 @@ class SpentLinks(IssuedLinks):
 
 
 def spent_links(*names: str) -> SpentLinks:
-    """Make what stands in a snapshot for links of these names. Pickles name it by way of `reconstruct`."""
+    """Make the links that a snapshot restores for these names; pickles name this function in `reconstruct`."""
     return SpentLinks(dict.fromkeys(names, spent_link()))
 
 
 def spent_link() -> str:
-    """Make what stands in a snapshot for one link. Pickles name it by way of `reconstruct`."""
+    """Make the link that a snapshot restores for one link; pickles name this function in `reconstruct`."""
     return f"({LinkSpent()})"
 
 
 def spend() -> None:
-    """Mark all links that this process holds as spent: their pause is over, and the kernel has lived on."""
+    """Mark all links in this process as spent, because their pause is over and the kernel has continued."""
     for reference in tuple(_issued):
         links = reference()
         if links is not None:
             links.update(dict.fromkeys(links, spent_link()))
-            # Classes that a cell derived may have another layout; they lose their addresses all the same.
+            # Subclasses made by a cell may have another layout; they also lose their addresses.
             with contextlib.suppress(TypeError):
                 links.__class__ = SpentLinks
 
 
 def links_for_test(step: str) -> Links:
-    """Make links that say that they are only for a test; `.invalid` never resolves (RFC 2606)."""
+    """Make links for test mode, whose host name `.invalid` never resolves (RFC 2606)."""
     return {name: f"https://test-link.invalid/pauseflow/{action}/{step}" for action, name in LINK_NAMES.items()}

@@ -1,4 +1,4 @@
-"""Find what would fail in a headless run of this notebook: `%pauseflow lint`.
+"""Find problems that a headless run of this notebook would have: `%pauseflow lint`.
 
 It reads the notebook's file if the front end names it, with the cells as this kernel last ran them; otherwise
 only the cells that this kernel ran. It runs nothing.
@@ -29,7 +29,7 @@ def find_problems(
     Args:
         shell: The shell in which the cells were run, for its variables.
         sources: Source of the code cells by their place, from 0.
-        remade: Names that a `%%setup` makes again.
+        remade: Names that a `%%setup` cell binds again.
     """
     headers, found = _headers(sources)
     pausing: dict[int, str] = {}
@@ -41,7 +41,7 @@ def find_problems(
                 pausing[cell] = header.name
     found += _find_idle_fresh_cells(sources, headers, pausing)
     asking = [cell for cell, source in sources.items() if any(call == "input" for call, _ in _calls(source))]
-    found += [f"cell {cell + 1} asks with input(), and nobody is there to answer in a headless run" for cell in asking]
+    found += [f"cell {cell + 1} calls input(), which nobody can answer in a headless run" for cell in asking]
     return [*found, *_lost(shell, sources, pausing, remade)]
 
 
@@ -58,7 +58,7 @@ def find_sources(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int,
     if ran:
         return dict(enumerate(ran.values()))
     history = shell.history_manager.input_hist_raw if shell.history_manager is not None else []
-    # Without ids, a step that is run again is the same cell.
+    # Without ids, cells of the same step count as one cell that was run again.
     latest = {_find_name(source) or f"{n} ": source for n, source in enumerate(history) if source.strip()}
     return dict(enumerate(latest.values()))
 
@@ -72,7 +72,7 @@ def _saved_cells(path: str | None) -> dict[str, str]:
             if cell["cell_type"] == "code" and "interactive-only" not in cell["metadata"].get("tags", [])
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}  # not a notebook's file, or one of another server
+        return {}  # not a notebook file, or the path of another server
 
 
 def _find_name(source: str) -> str | None:
@@ -129,7 +129,7 @@ def _is_fresh(source: str) -> bool:
 def _find_idle_fresh_cells(
     sources: Mapping[int, str], headers: Mapping[int, Header], pausing: Mapping[int, str]
 ) -> list[str]:
-    """Find fresh cells that ask by themselves, and those whose value is never compared."""
+    """Find fresh cells that pause or ask themselves, and those whose value is never compared."""
     found = []
     for cell, header in headers.items():
         if header.kind != "fresh":
@@ -164,7 +164,7 @@ def _lost(
     if not pausing:
         return []
     fresh = {cell for cell, source in sources.items() if _is_fresh(source)}
-    # Lazy: cloudpickle is needed only where something is, or would be, saved.
+    # Lazily: cloudpickle is needed only to save something, or to check whether it can be saved.
     from pauseflow_nb.kernel.snapshot.pickling.serialize import dump_namespace
     from pauseflow_nb.kernel.snapshot.recovery.decide import decide
     from pauseflow_nb.kernel.snapshot.user_names import find_user_names
@@ -173,7 +173,7 @@ def _lost(
     refused = dump_namespace(shell.user_ns, names, shell).refused
     found: dict[str, str] = {}
     for pausing_cell, step in pausing.items():
-        # A fresh cell above runs again after the answer, so what it needs is needed.
+        # A fresh cell above runs again after the answer, so variables that it uses are needed.
         coming = {str(cell): source for cell, source in sources.items() if cell > pausing_cell or cell in fresh}
         passed = {str(cell): source for cell, source in sources.items() if cell <= pausing_cell}
         saved = set(names) - refused.keys()

@@ -22,10 +22,10 @@ def pauseflow_magic(session: "Session", line: str) -> None:
     %pauseflow approve [JSON]  answer the step that waits, with data
     %pauseflow send_back TEXT  send the question back: its step runs again, with this comment
     %pauseflow cancel          cancel the flow; steps refuse to run until a reset
-    %pauseflow skip            let the time of what waits pass: a rerun runs again, a delay ends
+    %pauseflow skip            end the waiting time now: a rerun runs again, a delay ends
     %pauseflow reset           forget what was run by hand; variables stay as they are
-    %pauseflow trigger [JSON]  let steps.trigger.event be this sample; without JSON, show it
-    %pauseflow lint            what a headless run of this notebook would trip over
+    %pauseflow trigger [JSON]  set steps.trigger.event to this sample; without JSON, show it
+    %pauseflow lint            list problems that a headless run of this notebook would have
 
     The buttons under a cell do the same as approve, send_back, cancel and skip.
     """
@@ -55,12 +55,12 @@ def step_magic(line: str, cell: str | None = None) -> None:
 
 
 def fresh_magic(line: str, cell: str | None = None) -> None:
-    """Make this cell one whose value must still hold when somebody has answered.
+    """Make this a fresh cell: its value must still be the same when a question has been answered.
 
     %%fresh NAME [--tolerance 1%] [--on-drift ask|fail|go]
 
     It ends with its value: a number, a text, JSON, an array or a frame. After an answer it runs again, and the value is
-    compared with the one that was shown. Run by hand it is an ordinary cell, and says what would be compared.
+    compared with the one that was shown. Run by hand, it is an ordinary cell and shows what would be compared.
 
     --tolerance 0.5    by how much a number may differ; 1% of the number that was shown
     --on-drift ask     what happens if it differs: the question is asked again (ask), the run fails (fail), it is noted (go)
@@ -70,11 +70,12 @@ def fresh_magic(line: str, cell: str | None = None) -> None:
 
 
 def setup_magic(line: str, cell: str | None = None) -> None:
-    """Make this cell one that runs again in every new kernel.
+    """Make this a setup cell, which runs again in every new kernel.
 
     %%setup
 
-    For what cannot be saved while a notebook waits: connections, clients, logging. Run by hand it is an ordinary cell.
+    Use it for objects that cannot be saved while a notebook waits: connections, clients, logging. Run by hand, it is
+    an ordinary cell.
     """
     del cell
     raise hide_traceback(InvalidStep(line.strip(), "`%%setup` must be the first line of a cell"))
@@ -115,17 +116,17 @@ def _lint(session: "Session") -> str:
     remade = frozenset(session.bindings.remade)
     found = find_problems(session.shell, find_sources(session.shell, session.ran), remade)
     if not found:
-        return "Nothing found that a headless run would trip over."
+        return "No problems found for a headless run."
     return "\n".join(f"- {sentence}." for sentence in found)
 
 
 def _variables(session: "Session") -> str:
-    from pauseflow_nb.kernel import snapshot  # lazy: cloudpickle
+    from pauseflow_nb.kernel import snapshot  # lazily: it loads cloudpickle
 
     reports = snapshot.describe(session.shell, remade=frozenset(session.bindings.remade))
     if not reports:
         return ""
-    # Which cells come later is not asked here: `%pauseflow lint` does.
+    # Whether later cells need a variable is not checked here: `%pauseflow lint` does that.
     rows = snapshot.make_rows(
         replace(each, fate="cannot be saved") if each.fate == "lost" else each for each in reports
     )

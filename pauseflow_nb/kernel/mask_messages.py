@@ -1,4 +1,4 @@
-"""Mask secrets in what a kernel sends to front ends and to the runner: outputs, errors, widgets and help."""
+"""Mask secrets in the messages of a kernel to front ends and to the runner."""
 
 import threading
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pauseflow_nb.user_secrets.secret_mask import SecretMask
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-#: What may show a value: outputs, errors, widgets, help, prompts, and what a debugger sees.
+#: Types of messages that may show a value: outputs, errors, widgets, help, prompts, debugger.
 _SHOWN = frozenset(
     {
         "stream",
@@ -41,19 +41,19 @@ def mask_messages(shell: "InteractiveShell", mask: SecretMask) -> None:
 class _Masking:
     """Sends messages for a session, masked.
 
-    Of a stream, the end is held back while it may be the beginning of a secret, until the next text of the stream or the
-    end of its cell: a text that is printed in two parts is sent in two messages.
+    A text printed in two parts arrives in two messages, so the end of a stream is held back while it may be the
+    beginning of a secret: until the next text of the stream, or the end of its cell.
     """
 
     def __init__(self, send: Any, mask: SecretMask) -> None:
         self._send, self._mask = send, mask
-        #: The end of each stream that was held back, by request and name, with the message that it came in.
+        #: Request and name of a stream → the end that was held back, with its message.
         self._pending: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
-        # Streams are sent by a thread of the kernel's.
+        # A thread of the kernel sends streams.
         self._lock = threading.RLock()
 
     def send(self, stream: Any, msg_or_type: Any, content: Any = None, *more: Any, **named: Any) -> Any:
-        """Take the place of `Session.send`."""
+        """Send a message, masked, in place of `Session.send`."""
         is_message = isinstance(msg_or_type, Mapping)
         kind = msg_or_type["header"]["msg_type"] if is_message else msg_or_type
         if is_message and kind == "stream":
@@ -100,5 +100,5 @@ class _Masking:
 
 
 def _is_ours(payload: Mapping[str, Any]) -> bool:
-    """Whether the runner reads it, and masks it then: an address of a message may be a secret."""
+    """Whether the message is for the runner, which masks it itself: the address of a mail may be a secret."""
     return payload.get("source") == SOURCE

@@ -1,4 +1,4 @@
-"""Define the contract between a session and its mode: an execution with a briefing, or cells run by hand."""
+"""Define the interface between a session and its mode: an execution, or cells run by hand."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ class Mode(Protocol):
 
     @property
     def answers(self) -> Mapping[str, Any]:
-        """Answers that became instances of a model, by step."""
+        """Return step → answer as an instance of its model."""
 
     @property
     def inputs(self) -> Record:
@@ -35,16 +35,16 @@ class Mode(Protocol):
         """Build what `flow.context` shows during a run."""
 
     def describe(self) -> str:
-        """Say in one line how the flow stands."""
+        """Describe the state of the flow in one line."""
 
     def refusal(self, step: str) -> str | None:
-        """Say why this step must not run now; None if it may."""
+        """Return why this step must not run now; None if it may."""
 
     def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
-        """Return the briefing of a step that starts, and what woke it if it is a rerun."""
+        """Return the briefing of a step that starts, and the wake if it is a rerun."""
 
     def end(self, run: StepRun) -> Stop | None:
-        """Record a step that succeeded, and stop the notebook if the step requested that."""
+        """Record a step that succeeded; return how it stops the notebook, if it does."""
 
     def fail(self, step: str, error: BaseException, run: StepRun | None) -> None:
         """Record a step that failed; `run` is None if it failed before it ran."""
@@ -57,7 +57,7 @@ class Mode(Protocol):
         """
 
     def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:
-        """Whether an error that the cell showed and did not raise fails the step.
+        """Whether an error that the cell showed, but did not raise, fails the step.
 
         Args:
             run: The step.
@@ -66,7 +66,7 @@ class Mode(Protocol):
         """
 
     def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None) -> Any:
-        """Wait for the answer within the step that is running, and return it.
+        """Wait within the running step for the answer, and return it.
 
         Raises:
             PauseTimeout: If nobody answered in time.
@@ -81,17 +81,17 @@ class Mode(Protocol):
         """
 
     def respond(self, response: dict[str, JSON]) -> bool:
-        """Respond to the request that started the execution; returns whether it is the first response to one."""
+        """Respond to the request that started the execution; return False if none waits or it has its response."""
 
     def find_secret(self, name: str) -> str:
         """Return the value of a secret.
 
         Raises:
-            MissingSecret: If it is not there.
+            MissingSecret: If no provider has it.
         """
 
     def begin_setup(self) -> None:
-        """Note what is set before a `%%setup` cell."""
+        """Note the settings before a `%%setup` cell."""
 
     def end_setup(self) -> None:
-        """Note what a `%%setup` cell has set, if one has just run."""
+        """Note the settings that a `%%setup` cell has changed, if one has just run."""

@@ -24,9 +24,9 @@ from pauseflow_nb.kernel.steps_view import steps
 from pauseflow_nb.kernel.tracebacks import hide_traceback
 
 _RUNTIME = Path(__file__).parent / "node_runtime.mjs"
-#: How often calls of the step are looked for while it runs, so that a response leaves before the step has ended.
+#: Seconds between two checks for calls of the step, so that a response is sent before the step has ended.
 _POLL_SECONDS = 0.02
-#: The header and this magic stand above the code: so the lines that an error names are those of the cell.
+#: Lines above the code, the header and this magic: added so that errors name the lines of the cell.
 _LINES_ABOVE = "\n\n"
 
 
@@ -38,13 +38,13 @@ def node_magic(line: str, cell: str | None = None) -> JSON:
     export default defineComponent({ async run({ steps, $ }) { … } })
 
     `$.flow.suspend`, `rerun`, `delay` and `exit`, `$.export`, `$.respond`, `$.send.email` and `$.send.http` do what
-    `flow` does. `this` holds the props: `props["NAME"]`, if the notebook has a variable `props`.
+    `flow` does. `this` has the props of the step: `props["NAME"]`, if the notebook has a variable `props`.
     """
     if cell is None or line.strip():
-        raise hide_traceback(InvalidStep("", "`%%node` takes no options and stands below `%%step NAME`"))
+        raise hide_traceback(InvalidStep("", "`%%node` takes no options and must be on the line below `%%step NAME`"))
     session, run = require_step("%%node")
     value = run_node(session, run, cell)
-    # As in IPython, a semicolon at the end would hide the value; in JavaScript it ends each statement.
+    # In IPython a semicolon at the end hides the value; in JavaScript it ends every statement.
     if session.shell.displayhook.quiet():  # type: ignore[no-untyped-call]
         run.value = value
         session.shell.displayhook(value) if value is None else _show(session, value)
@@ -52,7 +52,7 @@ def node_magic(line: str, cell: str | None = None) -> JSON:
 
 
 def run_node(session: RunningSession, run: StepRun, source: str) -> JSON:
-    """Run JavaScript for a step, and do what it asks for.
+    """Run the JavaScript of a step, and make the calls to `flow` that it requests.
 
     Returns:
         What `run` of the component returned.
@@ -123,12 +123,12 @@ def _start(node: str) -> subprocess.Popen[str]:
 
 
 def _follow(run: StepRun, process: subprocess.Popen[str], calls: Path, request: str) -> JSON:
-    """Send the request, pass on what the step prints, and apply its calls as they come."""
+    """Send the request, print what the step prints, and apply its calls as they arrive."""
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     printing = [_pass_on(process.stdout, sys.stdout), _pass_on(process.stderr, sys.stderr)]
-    # In a thread, because a process that does not read would block a kernel that writes.
+    # In a thread, because a process that does not read would block the kernel.
     sending = Thread(target=_send, args=(process.stdin, request), daemon=True)
     sending.start()
     value: JSON = None
@@ -157,7 +157,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
-        # It may hold what the process has not read.
+        # It may still hold text that the process has not read.
         with contextlib.suppress(OSError):
             pipe.close()  # type: ignore[union-attr] # all three are pipes
 
@@ -171,7 +171,7 @@ def _has_ended(process: subprocess.Popen[str]) -> bool:
 
 
 def _new_calls(lines: IO[str]) -> Iterator[dict[str, Any]]:
-    """Read the calls that have been written since; a line that is not whole yet stays for the next look."""
+    """Read new calls; an incomplete line stays for the next check."""
     while True:
         at = lines.tell()
         line = lines.readline()
@@ -188,12 +188,12 @@ def _pass_on(source: IO[str], target: Any) -> Thread:
 
 
 def _send(pipe: IO[str], request: str) -> None:
-    # The pipe stays open: the process ends when it closes, so that none outlives its kernel.
+    # The pipe stays open: the process ends when it closes, and so never outlives its kernel.
     try:
         pipe.write(request + "\n")
         pipe.flush()
     except OSError:
-        return  # it has ended, and says why itself
+        return  # it has ended, and reports the reason itself
 
 
 def _hide_links(value: Any, run: StepRun) -> JSON:
@@ -225,14 +225,14 @@ def _show(session: RunningSession, value: JSON) -> None:
 
 
 def apply_call(call: Mapping[str, Any], step: str) -> None:
-    """Do what a line of the step's process asks for.
+    """Make the call that a line of the step's process requests.
 
     Raises:
-        InvalidValue, InvalidDuration, NotJSON, NotDelivered: As the call of `flow` does.
+        InvalidValue, InvalidDuration, NotJSON, NotDelivered: As the call of `flow` raises them.
     """
     name = call["call"]
     if name not in _CALLS:
-        raise InvalidValue("call", name, f"is unknown; step {step!r} asked for it")
+        raise InvalidValue("call", name, f"is unknown; step {step!r} called it")
     _CALLS[name](call)
 
 
@@ -249,7 +249,7 @@ def _rerun(call: Mapping[str, Any]) -> None:
 
 def _export(call: Mapping[str, Any]) -> None:
     name, value = call.get("name"), call.get("value")
-    if name == "$summary":  # of actions: a sentence about what they did
+    if name == "$summary":  # used by actions: a sentence about their result
         print(value)  # noqa: T201 - what the step shows
         return
     flow.export(name, value)  # type: ignore[arg-type] # refused there
@@ -282,4 +282,4 @@ _CALLS: dict[str, Callable[[Mapping[str, Any]], None]] = {
 
 
 def _ignore(_links: object) -> None:
-    """The step has its links already."""
+    """Do nothing: the step has its links already."""

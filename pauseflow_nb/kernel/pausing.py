@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-#: Ordinals of pauses: those of suspensions, one for each attempt, stay below.
+#: First ordinal of pauses; suspensions, one for each attempt, have lower ones.
 _FIRST_ORDINAL = 1000
 
 #: Export that holds the answers to `suspend_flow_run`, by key; under `_WAITING` the key of the one that waits.
@@ -37,14 +37,14 @@ _WAITING = "$waiting"
 def pause_execution(
     shell: "InteractiveShell", run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None
 ) -> Any:
-    """Block until the pause is answered; returns the answer's data, as an instance if there is a form.
+    """Block until the pause is answered; return the answer's data, as an instance if there is a form.
 
     Raises:
         PauseTimeout: If nobody answered in time.
         Cancelled: If a person or program cancelled.
     """
     run.pauses += 1
-    # A retry after an error counts on elsewhere, so that an old answer never answers a new question.
+    # Attempts after an error use other numbers, so that an old answer never answers a new question.
     ordinal = _FIRST_ORDINAL * (run.failed_attempts + 1) + run.pauses
     question = PauseQuestion(run.step, run.number, ordinal, request)
     with limit.paused() if limit is not None else nullcontext():
@@ -71,13 +71,13 @@ def pause_by_hand(
     form: Form | None,
     answers: "Sequence[dict[str, JSON] | None]",
 ) -> Any:
-    """Return the answer to a pause in test mode, or stop the step until it is there.
+    """Return the answer to a pause in test mode, or stop the step until it is answered.
 
     Args:
         shell: The shell.
         run: The step.
-        request: The pause.
-        form: Of its `schema=`.
+        request: The question of the pause.
+        form: The form of its `schema=`.
         answers: Answers to the pauses of this step so far, in their order; None for one that timed out.
     """
     run.pauses += 1
@@ -93,7 +93,7 @@ def pause_by_hand(
 def suspend_at_once(
     shell: "InteractiveShell", run: StepRun, request: SuspensionRequest, form: Form | None, *, key: str | None
 ) -> Any:
-    """Stop the step now; in the run that its answer causes, return the answer instead.
+    """Stop the step at once; when it runs again after the answer, return the answer.
 
     Answers are identified by their key, or by their order, and stored among the step's exports from run to run.
     """
@@ -116,7 +116,7 @@ def ask_runner(shell: "InteractiveShell", kind: str, question: str) -> str:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     kernel.session.send(kernel.iopub_socket, ASKED, {"question": text}, parent=kernel.get_parent())
-    # Our runner says that it answers no input, so that a cell's own `input()` fails at once; it answers this.
+    # Our runner declares that it answers no input, so that a cell's own `input()` fails at once; it does answer this.
     allowed, kernel._allow_stdin = kernel._allow_stdin, True  # noqa: SLF001 (it has no public name)
     try:
         return str(kernel.raw_input(text))
@@ -136,7 +136,7 @@ def _find_answers(run: StepRun) -> dict[str, Any]:
 
 
 def _make_stop(shell: "InteractiveShell", run: StepRun, suspension: PlannedSuspension, what: str) -> Paused:
-    """Make the error that ends the step, for which IPython shows no traceback; a handler that the user has set stays."""
+    """Make the error that ends the step, and let IPython show no traceback for it; a handler of the user's is kept."""
     run.suspension = suspension
     before = shell.custom_exceptions, shell.CustomTB
 

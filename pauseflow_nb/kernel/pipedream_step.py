@@ -11,39 +11,39 @@ from pauseflow_nb.kernel.steps_view import Steps, steps
 
 
 class StepArgument:
-    """The `pd` of a handler: the same objects under the names that Pipedream gave them."""
+    """The `pd` of a handler: the same objects under Pipedream's names."""
 
     @property
     def flow(self) -> Flow:
-        """As `flow` in a cell."""
+        """The same as `flow` in a cell."""
         return flow
 
     @property
     def steps(self) -> Steps:
-        """As `steps` in a cell."""
+        """The same as `steps` in a cell."""
         return steps
 
     @property
     def context(self) -> Record:
-        """As `flow.context`."""
+        """The same as `flow.context`."""
         return flow.context
 
     @property
     def inputs(self) -> Record:
-        """As `flow.inputs`, with the props of the step: its entry in the notebook's variable `props`."""
+        """The same as `flow.inputs`, with the props of the step: its entry in the notebook's variable `props`."""
         session, run = require_step("pd.inputs")
         props = find_props(session.shell.user_ns, run.step)
         return as_records({**flow.inputs, **props}) if props else flow.inputs
 
     def export(self, name: str, value: Any) -> None:
-        """As `flow.export`."""
+        """The same as `flow.export`."""
         flow.export(name, value)
 
     def respond(self, response: Any) -> None:
-        """As `flow.respond`."""
+        """The same as `flow.respond`."""
         flow.respond(response)
 
     @property
     def send(self) -> Sender:
-        """As `flow.send`."""
+        """The same as `flow.send`."""
         return flow.send

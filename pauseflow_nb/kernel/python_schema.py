@@ -1,13 +1,20 @@
-"""Write a Python type as a JSON Schema, with what pydantic takes beyond it in keywords of our own."""
+"""Write a Python type as JSON Schema; our own keywords add what pydantic checks beyond it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from pauseflow_nb.forms.dialect import DECIMAL, NAMES, STRICT, ZONE
+from pauseflow_nb.forms.dialect import DECIMAL, LIMITS, NAMES, STRICT, TEXT, ZONE
 
-_DECIMAL_LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "max_digits", "decimal_places")
+_RANGE = ("gt", "ge", "lt", "le")
+_DECIMAL_LIMITS = (*_RANGE, "multiple_of", "max_digits", "decimal_places")
+#: Of a date, a moment, a UUID and a URL.
+_TEXT_LIMITS = (*_RANGE, "now_op", "now_utc_offset", "tz_constraint", "version", "allowed_schemes", "host_required")
+#: Types of which only a text with more rules than its format says is a value.
+_ONLY_LIMITS = ("complex", "json", "url", "multi-host-url")
+#: Keys of a dict that are text in JSON, and something else for the notebook.
+_KEYS = ("int", "float", "bool", "decimal")
 
 JsonSchema = dict[str, Any]
 
@@ -15,8 +22,8 @@ JsonSchema = dict[str, Any]
 class PythonSchema(GenerateJsonSchema):
     """Makes the schema."""
 
-    #: Whether the model that is being written takes values of the right type only.
-    _is_strict = False
+    #: The configuration of the current model.
+    _model_config: Mapping[str, Any] = {}
 
     def model_schema(self, schema: Any) -> JsonSchema:
         """Add the names of a model's fields."""
@@ -31,38 +38,72 @@ class PythonSchema(GenerateJsonSchema):
         return self._within(schema, super().typed_dict_schema)
 
     def int_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
+        """Mark a strict field."""
         return self._marked(schema, super().int_schema(schema))
 
     def float_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
+        """Mark a strict field."""
         return self._marked(schema, super().float_schema(schema))
 
     def bool_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
+        """Mark a strict field."""
         return self._marked(schema, super().bool_schema(schema))
 
     def date_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
-        return self._marked(schema, super().date_schema(schema))
+        """Mark a strict field, and add the limits."""
+        return self._limited(schema, self._marked(schema, super().date_schema(schema)))
 
     def time_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
-        return self._marked(schema, super().time_schema(schema))
+        """Mark a strict field, and add the limits."""
+        return self._limited(schema, self._marked(schema, super().time_schema(schema)))
 
     def timedelta_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one."""
-        return self._marked(schema, super().timedelta_schema(schema))
+        """Mark a strict field, and add the limits."""
+        return self._limited(schema, self._marked(schema, super().timedelta_schema(schema)))
 
     def datetime_schema(self, schema: Any) -> JsonSchema:
-        """Mark a strict one, and one that must have a zone or must have none."""
+        """Mark a strict field, and one that requires or forbids a time zone, and add the limits."""
         zone = schema.get("tz_constraint")
-        made = self._marked(schema, super().datetime_schema(schema))
+        made = self._limited(schema, self._marked(schema, super().datetime_schema(schema)))
         return {**made, ZONE: zone} if zone in ("aware", "naive") else made
 
+    def uuid_schema(self, schema: Any) -> JsonSchema:
+        """Add the version."""
+        return self._limited(schema, super().uuid_schema(schema))
+
+    def url_schema(self, schema: Any) -> JsonSchema:
+        """Add what pydantic asks of a URL."""
+        return self._limited(schema, super().url_schema(schema))
+
+    def multi_host_url_schema(self, schema: Any) -> JsonSchema:
+        """Add what pydantic asks of a URL."""
+        return self._limited(schema, super().multi_host_url_schema(schema))
+
+    def complex_schema(self, schema: Any) -> JsonSchema:
+        """Say that only some texts are complex numbers."""
+        return self._limited(schema, super().complex_schema(schema))
+
+    def json_schema(self, schema: Any) -> JsonSchema:
+        """Say that only some texts are JSON."""
+        return self._limited(schema, super().json_schema(schema))
+
+    def str_schema(self, schema: Any) -> JsonSchema:
+        """Say what pydantic does with a text before it looks at its length."""
+        made = super().str_schema(schema)
+        strips = schema.get("strip_whitespace", self._model_config.get("str_strip_whitespace"))
+        converts = schema.get("coerce_numbers_to_str", self._model_config.get("coerce_numbers_to_str"))
+        steps = [name for name, is_on in (("coerce_numbers_to_str", converts), ("strip_whitespace", strips)) if is_on]
+        return {**made, TEXT: steps} if steps else made
+
+    def dict_schema(self, schema: Any) -> JsonSchema:
+        """Say what the keys must be, which are text in JSON."""
+        made = super().dict_schema(schema)
+        keys = schema.get("keys_schema", {})
+        return made if keys.get("type") not in _KEYS else {**made, "propertyNames": {LIMITS: _limits(keys)}}
+
     def decimal_schema(self, schema: Any) -> JsonSchema:
-        """Mark numbers and texts with the limits, which JSON Schema has for numbers only."""
-        limits = {key: _as_json(schema[key]) for key in _DECIMAL_LIMITS if schema.get(key) is not None}
+        """Add the limits for numbers and texts; JSON Schema has them only for numbers."""
+        limits = _limits(schema)
         made = super().decimal_schema(schema)
         branches = made.get("anyOf", [made])
         return {
@@ -71,15 +112,20 @@ class PythonSchema(GenerateJsonSchema):
         }
 
     def _marked(self, schema: Any, made: JsonSchema) -> JsonSchema:
-        return {**made, STRICT: True} if schema.get("strict", self._is_strict) else made
+        return {**made, STRICT: True} if schema.get("strict", self._model_config.get("strict")) else made
+
+    def _limited(self, schema: Any, made: JsonSchema) -> JsonSchema:
+        limits = _limits(schema)
+        return {**made, LIMITS: limits} if len(limits) > 1 or limits["type"] in _ONLY_LIMITS else made
 
     def _within(self, schema: Any, write: Any) -> JsonSchema:
         config: Mapping[str, Any] = schema.get("config") or {}
-        before, self._is_strict = self._is_strict, bool(schema.get("strict", config.get("strict", False)))
+        before = self._model_config
+        self._model_config = {**config, "strict": schema.get("strict", config.get("strict"))}
         try:
             made: JsonSchema = write(schema)
         finally:
-            self._is_strict = before
+            self._model_config = before
         properties = made.get("properties")
         if isinstance(properties, dict):
             by_name = bool(config.get("validate_by_name") or config.get("populate_by_name"))
@@ -89,7 +135,7 @@ class PythonSchema(GenerateJsonSchema):
 
 
 def _fields(schema: Any) -> Iterable[tuple[str, Any]]:
-    """Find the fields of a model, whose schema may be wrapped in those of validators."""
+    """Find the fields of a model, whose schema may be nested in the schemas of validators."""
     for _ in range(16):
         fields = schema.get("fields")
         if isinstance(fields, dict):
@@ -113,5 +159,9 @@ def _add_names(properties: dict[str, Any], name: str, alias: Any, *, by_name: bo
         properties[key] = {**properties[key], NAMES: [path for path in paths if path != [key]]}
 
 
-def _as_json(limit: Any) -> Any:
-    return limit if isinstance(limit, int) else str(limit)
+def _limits(schema: Any) -> dict[str, Any]:
+    from pydantic_core import to_jsonable_python
+
+    found = {key: schema[key] for key in (*_TEXT_LIMITS, *_DECIMAL_LIMITS) if schema.get(key) is not None}
+    limits: dict[str, Any] = to_jsonable_python({"type": schema["type"], **found})
+    return limits

@@ -1,4 +1,4 @@
-"""Write the card of a question that was asked by hand: what it waits for, then what became of it."""
+"""Write the card of a question in test mode: what the step waits for, then how it ended."""
 
 import html
 import json
@@ -22,17 +22,17 @@ _STEP = "step {!r}"
 
 @dataclass(frozen=True)
 class Ending:
-    """What became of a question."""
+    """How a question ended."""
 
     #: `"approved"`, `"cancelled"`, `"again"` or `"dropped"`, for programs.
     how: str
-    #: In a few words, who did what.
+    #: Who did what, in a few words.
     headline: str
     #: What to do next.
     sentence: str
-    #: What was answered.
+    #: The answer.
     answer: JSON = NOTHING
-    #: What was said with it, beside the answer.
+    #: The comment, beside the answer.
     comment: str | None = None
 
 
@@ -56,20 +56,23 @@ def write_question(step: str, call: str, request: SuspensionRequest, hint: str) 
 def write_ending(
     step: str, request: SuspensionRequest, ending: Ending, *, says_what_next: bool = True
 ) -> tuple[str, str]:
-    """Write what became of a question, as text and as HTML; the question stays below it.
+    """Write how a question ended, as text and as HTML; the question is shown below it.
 
     Args:
         step: The step that asked.
-        request: What it asked.
-        ending: What became of it.
-        says_what_next: Whether to say what to do next, too.
+        request: Its question.
+        ending: How it ended.
+        says_what_next: Whether to add what to do next.
     """
     next_ = ending.sentence if says_what_next else ""
     headline = f"{ending.headline}: {request.title or _STEP.format(step)}"
-    from pauseflow_nb.forms.secrets import hide_secrets  # lazily: few questions have a form
+    from pauseflow_nb.forms.lax import with_spoken_spans  # lazily: few questions have a form
+    from pauseflow_nb.forms.secrets import hide_secrets
 
     is_answered = ending.answer is not NOTHING and ending.answer != {}
     value = hide_secrets(ending.answer, request.schema) if is_answered else None
+    if is_answered and request.schema is not None:
+        value = with_spoken_spans(request.schema, value)
     answer = f"Answer: {_write_value(value)}" if is_answered else None
     comment = None if ending.comment is None else f"Comment: {_write_value(ending.comment)}"
     plain = "\n".join(filter(None, [headline, request.message, answer, comment, next_]))
@@ -103,7 +106,7 @@ def _prose(message: str | None) -> str:
 
 
 def _value(value: JSON) -> str:
-    """Write JSON as HTML: a table where it is names and short values."""
+    """Write JSON as HTML: as a table if it has only names and short values."""
     if isinstance(value, dict) and 0 < len(value) <= _MOST_ROWS and not any(map(_is_long, value.values())):
         rows = (
             f'<tr style="background: none"><th scope="row" style="{_CELL}; font-weight: normal">{html.escape(key)}</th>'

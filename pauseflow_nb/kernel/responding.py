@@ -1,4 +1,4 @@
-"""Check the response that a step gives to the request that started its execution."""
+"""Check a step's response to the request that started its execution."""
 
 import base64
 import re
@@ -10,13 +10,13 @@ from pauseflow_nb.json_values import JSON, json_text
 from pauseflow_nb.kernel.exports import as_json
 from pauseflow_nb.kernel.secret import MASK
 
-#: In bytes.
+#: Largest body, in bytes.
 _LARGEST_BODY = 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BYTES = (bytes, bytearray, memoryview)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-#: In bytes, of all headers together: proxies and clients refuse more.
+#: Largest size of all headers together, in bytes: proxies and clients refuse more.
 _LARGEST_HEADERS = 4 * 1024
 
 #: They belong to the server: a cookie would be one of Jupyter's own address, and the rest describes the connection, holds
@@ -41,7 +41,7 @@ def make_response(
     """
     if isinstance(status, Mapping):
         fields = dict(status)
-        # Ours is always sent at once.
+        # A response of ours is always sent at once.
         fields.pop("immediate", None)
         unknown = set(fields) - {"status", "headers", "body"}
         if unknown or headers is not None or body is not None:
@@ -53,7 +53,7 @@ def make_response(
     if _measure(body, made) > _LARGEST_BODY:
         raise InvalidValue("body", "…", "must have at most 1 MiB: store it elsewhere, and respond with its address")
     response: dict[str, JSON] = {"status": status, "headers": _check_headers(headers or {}), "body": made}
-    # A JSON value may look like encoded bytes, and is sent as it is.
+    # A JSON value that looks like encoded bytes is sent unchanged.
     return {**response, "is_bytes": True} if isinstance(body, _BYTES) else response
 
 
@@ -85,7 +85,7 @@ def _check_headers(headers: Any) -> dict[str, JSON]:
             raise InvalidValue("headers", {name: value}, "is not a header: write a name and one line of text")
         if name.lower() in _NOT_OURS or name.lower().startswith(_NOT_OURS_BEGIN):
             raise InvalidValue("headers", name, "cannot be set by a notebook: leave it out")
-        # The mask itself is no character of a header.
+        # The mask has characters that headers cannot contain.
         checked[name] = _mask(text).replace("•", "*")
     if sum(len(f"{name}: {text}\r\n") for name, text in checked.items()) > _LARGEST_HEADERS:
         raise InvalidValue("headers", "…", "must have at most 4 KiB in all: put the rest into the body")

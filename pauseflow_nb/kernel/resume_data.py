@@ -1,4 +1,4 @@
-"""Hold the answers to steps as instances of their models, and save them with the variables.
+"""Keep the answers to steps as instances of their models, and save them with the variables.
 
 The class of a model lives in the notebook's namespace. So the reference to it is saved together with
 the namespace, as one more variable, and in the next kernel it is the very class that the notebook's
@@ -14,20 +14,20 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form, make_form
 from pauseflow_nb.protocol import Briefing, Loss, Unsaved
 
-# Bound only while a snapshot is written or read.
+# The name is bound only while a snapshot is written or read.
 _SCHEMA = "_pauseflow_schema_of_"
 _ANSWER = "_pauseflow_answer_of_"
 
 
 class _Named:
-    """Stand for the class that a name is bound to: a `%%setup` cell makes another one in each kernel. Pickles name it."""
+    """Refer to a class by name, because a `%%setup` cell makes a new one in each kernel. Pickles name this class."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class Answers(dict[str, Any]):
-    """Step → instance. A step whose suspension has no schema is not in it."""
+    """Step → answer as an instance; without steps whose suspension has no schema."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         super().__init__()
@@ -35,11 +35,11 @@ class Answers(dict[str, Any]):
         self._expected: dict[str, Any] = {}
 
     def expect(self, step: str, form: Form | None, remade: Collection[str]) -> None:
-        """Note which answer a step that is about to wait expects.
+        """Note the form of the answer that a step expects before it waits.
 
         Args:
             step: The step.
-            form: Of its `schema=`.
+            form: The form of its `schema=`.
             remade: Names that the next kernel's `%%setup` cells bind.
         """
         self._expected.pop(step, None)
@@ -48,7 +48,7 @@ class Answers(dict[str, Any]):
             self._expected[step] = form.kind if name is None else _Named(name)
 
     def receive(self, step: str, envelope: Mapping[str, JSON] | None) -> None:
-        """Build the answer to a step; an answer by the clock without data is none.
+        """Build the instance of the answer to a step; a timeout without a default is no answer.
 
         Raises:
             InvalidAnswer: If the model's own validators refuse it.
@@ -63,7 +63,7 @@ class Answers(dict[str, Any]):
 
     @contextmanager
     def among_variables(self) -> Iterator[None]:
-        """Put them into the namespace, and so into a snapshot, during a block."""
+        """Add them to the namespace, and so to a snapshot, during a `with` block."""
         own = {f"{_SCHEMA}{step}": schema for step, schema in self._expected.items()}
         own |= {f"{_ANSWER}{step}": answer for step, answer in self.items()}
         self._namespace.update(own)
@@ -74,7 +74,7 @@ class Answers(dict[str, Any]):
                 self._namespace.pop(name, None)
 
     def take_from_variables(self) -> None:
-        """Take what a snapshot restored out of the namespace."""
+        """Remove them from the namespace after a snapshot has restored them."""
         for name in [name for name in self._namespace if isinstance(name, str)]:
             if name.startswith(_SCHEMA):
                 self._expected[name.removeprefix(_SCHEMA)] = self._namespace.pop(name)
@@ -82,17 +82,17 @@ class Answers(dict[str, Any]):
                 self[name.removeprefix(_ANSWER)] = self._namespace.pop(name)
 
     def rename_unsaved(self, unsaved: Unsaved) -> Unsaved:
-        """Give an answer or a schema that could not be saved the name that users know."""
+        """Rename an answer or schema that could not be saved to the name that users know."""
         for prefix, pattern in ((_SCHEMA, "the schema of step {!r}"), (_ANSWER, "steps.{}.data")):
             if unsaved.name.startswith(prefix):
                 return replace(unsaved, name=pattern.format(unsaved.name.removeprefix(prefix)))
         return unsaved
 
     def rename_loss(self, loss: Loss, briefing: Briefing) -> Loss:
-        """Give a lost answer or schema the name that users know, and find the cells that need it."""
+        """Rename a lost answer or schema to the name that users know, and find the cells that need it."""
         if loss.name.startswith(_SCHEMA):
             step = loss.name.removeprefix(_SCHEMA)
-            # Only the answer that came just now is still to be checked.
+            # Only the answer that has just arrived still needs its schema.
             is_awaited = briefing.wake is not None and briefing.wake.step == step
             needed_by = [briefing.first_cell] if is_awaited else []
             return replace(loss, name=f"the schema of step {step!r}", needed_by=needed_by)
@@ -102,5 +102,5 @@ class Answers(dict[str, Any]):
         return loss
 
     def find_lost_schema(self, unsaved: list[Unsaved]) -> Unsaved | None:
-        """Find a schema that could not be saved, under the name that users know."""
+        """Find a schema that could not be saved, and rename it to the name that users know."""
         return next((self.rename_unsaved(one) for one in unsaved if one.name.startswith(_SCHEMA)), None)

@@ -30,11 +30,11 @@ def add_child(
     Raises:
         NotebookNotFound: If there is none at this path.
         InvalidValue: If another one has this name, or a text holds the value of a secret.
-        NotJSON: If a parameter is no JSON.
+        NotJSON: If a parameter is not JSON.
     """
     path = os.fspath(notebook)
     if "://" not in path:
-        # The worker that starts it stands in another directory.
+        # The worker that starts it has another working directory.
         path = str(Path(path).absolute())
         if not os.path.isfile(path):  # noqa: PTH113 - `Path.is_file` raises for what cannot be a path
             raise NotebookNotFound(os.fspath(notebook))

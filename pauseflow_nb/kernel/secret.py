@@ -1,4 +1,4 @@
-"""Provide `flow.secret`: a text that is the value of a secret, that displays as `••••`, and that pickles as its name."""
+"""Provide `flow.secret`: a text with the value of a secret, which displays as `••••` and pickles as its name."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from pauseflow_nb.user_secrets.secret_mask import SECRET_MASK, SecretMask
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-#: Masks what this kernel sends; it knows every secret that was fetched here.
+#: Masks the kernel's messages; knows every secret that was fetched here.
 MASK = SecretMask()
 
 
@@ -27,13 +27,13 @@ class _Finder(Protocol):
 
 
 class _Session(Protocol):
-    """The session, as far as secrets need it."""
+    """The parts of the session that secrets use."""
 
     shell: "InteractiveShell"
 
     @property
     def mode(self) -> _Finder:
-        """Who is asked for values."""
+        """Return the mode, which fetches values."""
 
 
 _session: _Session | None = None
@@ -45,7 +45,7 @@ class Secret(str):
     """The value of a secret: a text like any other for libraries, `••••` where it is displayed.
 
     `str(secret)` and `f"{secret}"` are the value, because that is what a header or a connection needs; what a cell prints
-    is masked. A pickle holds the name alone.
+    is masked. A pickle holds only the name.
     """
 
     __slots__ = ("name",)
@@ -53,7 +53,7 @@ class Secret(str):
     name: str
 
     def __new__(cls, value: str, name: str) -> Self:
-        """Make the value of the secret of this name."""
+        """Take the name and the value."""
         made = super().__new__(cls, value)
         made.name = name
         return made
@@ -65,20 +65,20 @@ class Secret(str):
         printer.text(repr(self))
 
     def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
-        """Pickle the name alone."""
+        """Pickle only the name."""
         return fetch_secret, (self.name,)
 
     def __copy__(self) -> "Secret":
-        """Return itself, as every text does."""
+        """Return the secret itself, as texts do."""
         return self
 
     def __deepcopy__(self, _memo: object) -> "Secret":
-        """Return itself, as every text does."""
+        """Return the secret itself, as texts do."""
         return self
 
 
 def fetch_secret(name: str) -> Secret:
-    """Return a secret; its provider is asked once in each kernel. Pickles name this function by way of `reconstruct`.
+    """Return a secret, which each kernel fetches once. Pickles name this function in `reconstruct`.
 
     Raises:
         InvalidValue: If the name cannot be one.
@@ -90,7 +90,7 @@ def fetch_secret(name: str) -> Secret:
 
 
 def fetch_secrets(names: Iterable[str]) -> None:
-    """Fetch secrets that cells may use, so that threads find them; those that are missing are reported when they are used."""
+    """Fetch the secrets that cells may use, so that threads have them; a missing one is reported when it is used."""
     for name in names:
         try:
             fetch_secret(name)
@@ -99,7 +99,7 @@ def fetch_secrets(names: Iterable[str]) -> None:
 
 
 def resolve_references(value: JSON) -> Any:
-    """Return a JSON value with the secret in the place of each `secret:NAME`."""
+    """Return a JSON value with each `secret:NAME` replaced by the secret."""
     if isinstance(value, dict):
         return {key: resolve_references(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -109,20 +109,20 @@ def resolve_references(value: JSON) -> Any:
 
 
 def name_secrets(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return parameters for another notebook with `secret:NAME` in the place of each secret: they are stored.
+    """Return parameters for another notebook with each secret replaced by `secret:NAME`, so that they can be stored.
 
     Raises:
         InvalidValue: If the value of a secret is a part of a text.
     """
     if not MASK or not isinstance(parameters, Mapping):
-        # Who reads the notebook says what is wrong with parameters that are no mapping.
+        # Parameters that are not a mapping are reported when the notebook is read.
         return parameters
     values = dict(parameters)
     try:
         named: dict[str, Any] = _refer(values)
         is_written = MASK.is_in(named)
     except RecursionError:
-        # It holds itself, or is far too deep: the code that writes the parameters says so.
+        # It contains itself or is far too deep, which is reported when the parameters are written.
         return values
     if is_written:
         problem = "hold the value of a secret as plain text: pass `flow.secret(…)` itself, as a parameter of its own"
@@ -140,17 +140,17 @@ def _refer(value: Any) -> Any:
 
 
 def take_secrets_from(session: _Session) -> None:
-    """Ask the mode of this session for values from now on, and mask what its kernel sends."""
+    """Fetch secrets through this session's mode, and mask the messages of its kernel."""
     global _session  # noqa: PLW0603 (one kernel has one session, and users call `flow` by name)
     _session = session
-    # Where cells are run by hand, the environment of the kernel has values that `%env` would show.
+    # When cells are run by hand, the kernel's environment has values that `%env` would show.
     for name, value in os.environ.items():
         if name.startswith(VARIABLE_PREFIX) and not name.endswith("_FILE"):
             _hide(value)
 
 
 def as_secret(text: str) -> str:
-    """Return the secret whose value a text is, which pickles as its name; the text itself if there is none."""
+    """Return the secret with this value, which pickles as its name; the text itself if there is none."""
     return next((secret for secret in _fetched.values() if secret == text), text)
 
 
@@ -171,18 +171,18 @@ def _ask(name: str) -> str:
 
 
 def find_by_hand(name: str) -> str:
-    """Ask the providers from this process: no worker runs the cells."""
-    from pauseflow_nb.settings import Settings  # lazily: it takes longer than all the rest
+    """Find a secret in this process, because no worker runs the cells."""
+    from pauseflow_nb.settings import Settings  # lazily: it takes longer to import than all the rest
     from pauseflow_nb.user_secrets.providers import Providers
 
     return Providers(Settings.load(beside=Path.cwd()).secrets_dir).find(name)
 
 
 def read_found(name: str, answer: str) -> str:
-    """Read the runner's answer to the question for a secret.
+    """Read the runner's reply to a request for a secret.
 
     Raises:
-        MissingSecret: If it is not there.
+        MissingSecret: If no provider has it.
     """
     found = json.loads(answer)
     if found.get("value") is None:

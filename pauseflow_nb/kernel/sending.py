@@ -32,7 +32,7 @@ class Sender:
 
         Raises:
             NotInStep: Outside a step.
-            NotDelivered: If the mail server did not take it.
+            NotDelivered: If the mail server did not accept it.
             InvalidValue: If the subject holds a link.
         """
         session, run = require_step("flow.send.email()")
@@ -73,7 +73,7 @@ class Sender:
                 raise InvalidValue("send.http", sorted(map(str, unknown)), "is unknown to flow.send.http()")
             self.http(**request)
             return
-        from pauseflow_nb.kernel.http_request import send_request  # lazy: few steps send any, and urllib takes long
+        from pauseflow_nb.kernel.http_request import send_request  # lazily: urllib is slow to import
 
         send_request(url, method, data=data, headers=headers, params=params, auth=auth)
 
@@ -81,13 +81,13 @@ class Sender:
 def make_notification(
     run: StepRun, message: str | None, to: str | Iterable[str] | None, title: str | None
 ) -> MessageRequest:
-    """Make the message of `flow.notify`; None stands for the title or the message of the step's suspension."""
+    """Make the message of `flow.notify`; None means the title or the message of the step's suspension."""
     subject, text = _texts(run, title, message)
     return MessageRequest("notify", _require_names("to", to), subject or f"Step {run.step}", text, link=_link(run))
 
 
 def send(session: RunningSession, run: StepRun, request: MessageRequest) -> None:
-    """Deliver a message, and remember it for reminders.
+    """Deliver a message, and keep it for reminders.
 
     Raises:
         NotDelivered: If it could not be sent.
@@ -122,9 +122,9 @@ def add_reminder(run: StepRun, request: SuspensionRequest) -> SuspensionRequest:
 
 
 def _replace_links(run: StepRun, request: MessageRequest) -> MessageRequest:
-    """Put the approval link in place of the step's other links in the text.
+    """Replace the step's other links in a message by the link to the approval page.
 
-    Mail scanners open links, and a link that acts would decide. The texts stored for reminders hold no link at all.
+    Mail scanners open links, and a link that acts would decide. The texts stored for reminders hold no links.
     """
     urls = run.links(ACTIONS).values()
     whole = f"{request.text}\n{request.html or ''}"
@@ -141,7 +141,7 @@ def _replace_links(run: StepRun, request: MessageRequest) -> MessageRequest:
 
 
 def _texts(run: StepRun, title: str | None, message: str | None) -> tuple[str, str]:
-    """Return title and message, each from the step's suspension if it is not given."""
+    """Return title and message; one that is None comes from the step's suspension."""
     request = run.suspension.request if run.suspension is not None else None
     if request is not None:
         title = title or request.title
@@ -157,5 +157,5 @@ def _link(run: StepRun) -> str | None:
 def _require_names(what: str, value: Any) -> list[str]:
     names = [value] if isinstance(value, str) else list(value or [])
     if not all(isinstance(name, str) and name.strip() for name in names):
-        raise InvalidValue(what, value, "must be a text, or a list of them")
+        raise InvalidValue(what, value, "must be a text, or a list of texts")
     return names

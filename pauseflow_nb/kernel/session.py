@@ -1,4 +1,4 @@
-"""Follow the cells of one kernel and run its steps: the session that a shell carries as `shell.pauseflow`.
+"""Follow the cells of one kernel and run its steps, as `shell.pauseflow`.
 
 The runner calls `begin`, `go_on`, `settle_names` and `suspend`; the code that `cell_transform` makes of a cell calls
 `runs_now`, `begin_attempt`, `show`, `take_value` and `open_setup`; IPython's events call the rest.
@@ -44,24 +44,24 @@ class Session:
         #: The step that is running now.
         self.run: StepRun | None = None
         self.bindings = Bindings(shell.user_ns)
-        #: What handlers are called with.
+        #: The argument of handlers.
         self.pd = StepArgument()
-        #: Source of the cells as they were last run, by the id that a front end gave them.
+        #: Id of a cell from the front end → its source when it last ran.
         self.ran: dict[str, str] = {}
         self._attempt: Attempt | None = None
         self._refusal: str | None = None
         self._cells: list[ExecutionInfo] = []
-        #: The cell whose code the step is; cells that are run from inside it come and go.
+        #: The cell of the running step; cells that are run inside it do not replace it.
         self._step_cell: ExecutionInfo | None = None
 
     @property
     def test_mode(self) -> TestMode | None:
-        """The mode, if cells are run by hand."""
+        """Return the mode if cells are run by hand, else None."""
         return self.mode if isinstance(self.mode, TestMode) else None
 
     @property
     def deferred(self) -> "Deferred | None":
-        """Variables that come back when code mentions them; None, too, if cells are run by hand."""
+        """Return the variables that are restored when code mentions them; None in test mode or without any."""
         return self.mode.deferred if isinstance(self.mode, ExecutionMode) else None
 
     # The runner's entry points, in silent executions.
@@ -80,7 +80,7 @@ class Session:
         mode.settle_names()
 
     def settle_names(self) -> None:
-        """Put back what the setups that ran again must not change; the reply's payload is a `Ready`."""
+        """Restore the saved values of names that the setups have bound; the reply's payload is a `Ready`."""
         self._execution_mode.settle_names()
 
     def suspend(self, next_cell: int) -> None:
@@ -89,18 +89,18 @@ class Session:
 
     @property
     def _execution_mode(self) -> ExecutionMode:
-        assert isinstance(self.mode, ExecutionMode), "it comes after begin()"
+        assert isinstance(self.mode, ExecutionMode), "call begin() first"
         return self.mode
 
-    # What a cell's code calls.
+    # Called by the transformed code of cells.
 
     def runs_now(self, header: str) -> bool:
-        """Whether the step's code runs now: the first time, and once more after an attempt that is retried."""
+        """Whether the step's code runs now: the first time, and again after each attempt that is retried."""
         __tracebackhide__ = True
         if self.run is None:
             return self._open(header)
         if self._step_cell is not self._cells[-1]:
-            raise hide_traceback(InvalidStep(self.run.step, "no other step can run inside it"))
+            raise hide_traceback(InvalidStep(self.run.step, "another step cannot run inside it"))
         if not self.run.is_retrying:
             return False
         self.run.start_attempt()
@@ -114,14 +114,14 @@ class Session:
         return self._attempt
 
     def show(self, value: Any) -> None:
-        """Display the value of a last expression, as IPython would; it is the step's, unless `;` silenced it."""
+        """Display the value of the last expression as IPython does, and return it for the step unless `;` hides it."""
         sys.displayhook(value)
         is_silenced = self.shell.displayhook.quiet()  # type: ignore[no-untyped-call]
         if self.run is not None and not is_silenced:
             self.run.value = value
 
     def bring(self, names: list[str] | None) -> None:
-        """Wait for variables that the next statement mentions and that are still to be fetched; None: for all."""
+        """Wait until variables that the next statement mentions have been fetched; None: all variables."""
         __tracebackhide__ = True
         if self.deferred is not None:
             try:
@@ -131,13 +131,13 @@ class Session:
                 raise hide_traceback(error) from None
 
     def _mark_storage_failed(self) -> None:
-        """Let the runner see that it is not the cell's own error, which the cell may expect."""
+        """Tell the runner that the error is not the cell's own: a cell may expect its own errors."""
         payloads = self.shell.payload_manager
         assert payloads is not None
         payloads.write_payload({"source": STORAGE_FAILED}, single=True)
 
     def take_value(self, header: str, value: Any) -> None:
-        """Display the value of a fresh cell, and note it for the comparison with a later one."""
+        """Display the value of a fresh cell, and record it for a later comparison."""
         __tracebackhide__ = True
         sys.displayhook(value)
         parsed = _parsed(header)
@@ -166,10 +166,10 @@ class Session:
         __tracebackhide__ = True
         raise hide_traceback(InvalidStep("", sentence))
 
-    # What `flow` and `%pauseflow` call.
+    # Called by `flow` and `%pauseflow`.
 
     def time_limit(self) -> TimeLimit | None:
-        """The `--timeout` of the step that is running."""
+        """Return the `--timeout` of the step that is running."""
         return None if self._attempt is None else self._attempt.limit
 
     def reset(self) -> None:
@@ -177,17 +177,17 @@ class Session:
         self.mode = TestMode(self.shell) if self.test_mode is None else self.test_mode.start_over()
 
     def describe(self) -> str:
-        """Say how the flow in this kernel stands."""
+        """Describe the state of the flow in this kernel."""
         return f"{self.mode.describe()}\nsteps that have run: {', '.join(self.mode.exports) or 'none'}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A variable that holds the session is the session of the new kernel when it comes back.
+        # A variable that holds the session is restored as the new kernel's session.
         return get_session, ()
 
-    # IPython's events. An exception here would be printed and forgotten, and the cell would look fine.
+    # Handlers of IPython's events. IPython only prints their exceptions, and the cell would look successful.
 
     def before_cell(self, info: "ExecutionInfo") -> None:
-        """`pre_run_cell`."""
+        """Handle `pre_run_cell`."""
         set_session(self)
         self._cells.append(info)
         if (identity := getattr(info, "cell_id", None)) is not None:
@@ -196,12 +196,12 @@ class Session:
             self.bindings.open_cell()
 
     def after_any(self) -> None:
-        """`post_execute`, which comes after silent cells too."""
+        """Handle `post_execute`, which also follows silent cells."""
         self.bindings.tally_setup()
         self.mode.end_setup()
 
     def after_cell(self, result: "ExecutionResult | None") -> None:
-        """`post_run_cell`: after the cell's output and before its reply."""
+        """Handle `post_run_cell`: after the cell's output and before its reply."""
         info = self._leave_cell(result)
         if info is None:
             return
@@ -210,14 +210,14 @@ class Session:
         if info is self._step_cell or (self.run is None and _is_step(str(info.raw_cell))):
             self._close(info, result)
 
-    # How a step opens and closes.
+    # The beginning and end of a step.
 
     def _open(self, header: str) -> bool:
         __tracebackhide__ = True
         parsed = _parsed(header)
         assert parsed is not None
         if not self._cells or _parsed(str(self._cells[-1].raw_cell)) != parsed:
-            # Run silently, as `%run other.ipynb` runs cells, nobody would learn how it ended.
+            # In a silent cell, as those of `%run other.ipynb`, nobody would see how the step ended.
             raise hide_traceback(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
         self._step_cell = self._cells[-1]
         self._refusal = self.mode.refusal(parsed.name)
@@ -230,7 +230,7 @@ class Session:
         return True
 
     def _leave_cell(self, result: "ExecutionResult | None") -> "ExecutionInfo | None":
-        # A blank cell has had no `pre_run_cell`; a cell that IPython gave up on comes with another info.
+        # A blank cell has no `pre_run_cell`; a cell that IPython could not start has another info object.
         if not self._cells:
             return None
         info = self._cells[-1] if result is None or result.info is None else result.info
@@ -260,7 +260,7 @@ class Session:
                 return
             error = _find_error(result, run)
             if isinstance(error, Paused) and run is not None and run.suspension is not None:
-                # It ended the cell on purpose; the cell is run again after the answer.
+                # The error ended the cell on purpose; the cell runs again after the answer.
                 error = None
             if run is not None:
                 _say_progress(self.shell, run)
@@ -284,14 +284,14 @@ class Session:
             card.show(stop.plain, stop.markup)
         result.error_in_exec = stop.error
         self.shell.last_execution_succeeded = False
-        # Otherwise the reply carries the traceback of an older error.
+        # Otherwise the reply would carry the traceback of an older error.
         self.shell._last_traceback = []  # type: ignore[attr-defined]  # noqa: SLF001 (ipykernel's reply has it)
         if self.test_mode is not None and not _is_attended(self.shell):
             self.shell._showtraceback(type(stop.error), stop.error, [str(stop.error)])  # noqa: SLF001 (see _is_attended)
         return card
 
     def _offer_buttons(self, card: Card | None) -> None:
-        """Let the card of the waiting step follow what becomes of it, and put buttons below it."""
+        """Update the card of the waiting step when the question ends, and show buttons below it."""
         waiting = None if self.test_mode is None else self.test_mode.waiting
         if self.test_mode is None or waiting is None or card is None:
             return
@@ -299,14 +299,16 @@ class Session:
         buttons = None
 
         def follow(ending: Ending) -> None:
-            # What to do next takes the place of the buttons, where there are any.
+            # If there are buttons, the next step is shown in their place.
             card.show(*write_ending(step, request, ending, says_what_next=buttons is None))
 
         waiting.when_settled.append(follow)
         if not has_widgets(self.shell):
             return
-        with suppress(ImportError):  # without ipywidgets the card stands alone, and says what to type
-            from pauseflow_nb.kernel.buttons import show_buttons  # lazy: ipywidgets takes longer than all the rest
+        with suppress(ImportError):  # without ipywidgets there is only the card, which says what to type
+            from pauseflow_nb.kernel.buttons import (
+                show_buttons,
+            )  # lazily: ipywidgets is slow to import
 
             buttons = show_buttons(self.shell, self.test_mode)
 
@@ -360,7 +362,7 @@ def _find_error(result: "ExecutionResult | None", run: StepRun | None) -> BaseEx
 
 def _publish(run: StepRun) -> None:
     value = None if isinstance(run.value, IssuedLinks) else run.value
-    run.value = None  # a suspension by hand keeps the run, and must not keep a big value with it
+    run.value = None  # a suspension by hand keeps the run, which must not keep a large value alive
     try:
         run.exports[RETURN_VALUE] = as_json("the return value", value)
     except NotJSON as problem:
@@ -374,12 +376,12 @@ def _say_progress(shell: "InteractiveShell", run: StepRun) -> None:
 
 
 def has_widgets(shell: "InteractiveShell") -> bool:
-    """Whether a person may be there to click: a kernel whose front end could also answer `input()`."""
+    """Whether a person could click: whether the front end could also answer `input()`."""
     return getattr(shell, "kernel", None) is not None and _is_attended(shell)
 
 
 def _is_attended(shell: "InteractiveShell") -> bool:
-    # papermill and nbconvert never answer `input()` and say so. They look for an error among a cell's
-    # outputs, and would take the calm stop for a notebook that ran to its end.
+    # papermill and nbconvert declare that they never answer `input()`. They look for an error among a cell's
+    # outputs, and would take a stop without an error for a notebook that ran to its end.
     kernel = getattr(shell, "kernel", None)
     return kernel is None or bool(kernel._allow_stdin)  # noqa: SLF001 (it has no public name)

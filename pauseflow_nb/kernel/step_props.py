@@ -12,10 +12,10 @@ from pauseflow_nb.errors import InvalidValue
 
 
 def find_props(namespace: Mapping[str, Any], step: str) -> dict[str, Any]:
-    """Return the props of a step; none if the notebook has no variable `props` with an entry for it.
+    """Return the props of a step; an empty dict if the notebook's variable `props` has no entry for it.
 
     Raises:
-        InvalidValue: If the entry is no dict.
+        InvalidValue: If the entry is not a dict.
     """
     props = namespace.get("props")
     own = props.get(step, {}) if isinstance(props, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Hold one run of one step: its briefing, the suspension that it plans and its exports so far."""
+"""Hold the state of one run of a step: its briefing, the suspension that it plans and its exports so far."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ from pauseflow_nb.protocol import MessageRequest, StepBriefing, SuspensionReques
 
 @dataclass(frozen=True)
 class PlannedSuspension:
-    """A suspension that the step requested and that takes effect at its end."""
+    """A suspension that the step requested, and that takes effect when the step ends."""
 
     #: The call, for messages: `"suspend"`, `"rerun"`, `"delay"`, `"sleep"`, `"sleep_until"`.
     call: str
     request: SuspensionRequest
-    #: When the clock acts, for `sleep_until`; its seconds are known only at the end of the step.
+    #: When the clock acts, for `sleep_until`; the seconds until then are known only at the end of the step.
     until: datetime | None = None
-    #: What an answer must be, for `schema=`.
+    #: The form of the answer, for `schema=`.
     form: Form | None = None
 
     def request_at_end(self) -> SuspensionRequest:
@@ -39,13 +39,13 @@ class PlannedSuspension:
 
 @dataclass
 class StepRun:
-    """A step that is running. An attempt of `--retries` starts the same run again."""
+    """The run of a step; an attempt of `--retries` starts the same run again."""
 
     header: Header
     briefing: StepBriefing
     #: What caused this run, if it is a rerun.
     wake: Wake | None = None
-    #: Attempts of `--retries` that failed in this kernel; also the ordinal of the links.
+    #: Number of attempts of `--retries` that failed in this kernel; also the ordinal of the links.
     failed_attempts: int = 0
     suspension: PlannedSuspension | None = None
     #: Value of the last expression or of the handler.
@@ -54,39 +54,39 @@ class StepRun:
     exit_reason: str | None = None
     exports: dict[str, JSON] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    #: An error that a cell magic showed and did not raise.
+    #: An error that a cell magic showed but did not raise.
     swallowed: BaseException | None = None
-    #: Answers to `pause_flow_run` by its `key`.
+    #: `key` of `pause_flow_run` → its answer.
     keys: dict[str, tuple[Any]] = field(default_factory=dict)
-    #: Calls of `suspend_flow_run` without a `key`.
+    #: Number of calls of `suspend_flow_run` without a `key`.
     suspends: int = 0
     #: Messages that were delivered in this attempt.
     delivered: list[MessageRequest] = field(default_factory=list)
-    #: Calls of `flow.pause` in this attempt.
+    #: Number of calls of `flow.pause` in this attempt.
     pauses: int = 0
     #: Whether the last attempt failed and another one follows.
     is_retrying: bool = False
 
     @property
     def step(self) -> str:
-        """The step's name."""
+        """Return the name of the step."""
         return self.header.name
 
     @property
     def number(self) -> int:
-        """Number of this run, from 1."""
+        """Return the number of this run, from 1."""
         return self.briefing.runs + 1
 
     @property
     def attempt(self) -> int:
-        """Number of starts of this run, with those after crashes and of `--retries`, from 1."""
+        """Return the number of this attempt at the run, from 1; crashes and `--retries` count."""
         return self.briefing.interrupted + self.failed_attempts + 1
 
     @property
     def envelope(self) -> dict[str, JSON] | None:
-        """The `$resume_data` that caused this run: a request's, or the clock's if it brought a default."""
+        """Return the `$resume_data` that caused this run: of a request, or of a timeout with a default."""
         if self.wake is None or self.wake.sent_back is not None:
-            # Sent back is not answered.
+            # A question that was sent back has no answer.
             return None
         if self.wake.callback is not None:
             return self.wake.callback
@@ -94,10 +94,10 @@ class StepRun:
         return stored if isinstance(stored, dict) and stored.get("by") == "clock" else None
 
     def links(self, allow: Collection[str] = USUAL_ACTIONS) -> IssuedLinks:
-        """Return the links of this attempt, the same ones at every call.
+        """Return the links of this attempt, the same ones in every call.
 
         Args:
-            allow: What an answer may do: there are links for that alone.
+            allow: The actions that the question allows: there are links only for these.
 
         Raises:
             InvalidStep: If the briefing has none for this attempt.
@@ -109,7 +109,7 @@ class StepRun:
         return IssuedLinks(allowed_links(links, allow))
 
     def start_attempt(self) -> None:
-        """Forget the suspension and the exports of a failed attempt; its links are void."""
+        """Begin a new attempt: forget the suspension, the exports and the links of the failed one."""
         self.is_retrying = False
         self.suspension, self.value, self.exports = None, None, {}
         self.exited, self.exit_reason, self.pauses, self.delivered = False, None, 0, []
@@ -125,7 +125,7 @@ class StepRun:
         return {**answered, **self.exports}
 
     def progress(self) -> str | None:
-        """Say which run this is, for a step that runs more than once: `"run 3 of 11"`."""
+        """Describe which run this is, for a step that runs more than once: `"run 3 of 11"`."""
         request = self.suspension.request if self.suspension is not None else None
         is_rerun = self.number > 1 or (request is not None and request.then == "rerun")
         if not is_rerun:

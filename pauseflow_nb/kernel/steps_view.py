@@ -1,4 +1,4 @@
-"""Provide the `steps` object that users type: the exports of the steps that have run, and what started the execution."""
+"""Provide the `steps` object: the exports of the steps that have run, and the event that started the execution."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +15,8 @@ _TRIGGER = "trigger"
 class Steps(Mapping[str, StepExports | Record]):
     """The exports of the steps that have run: `steps.NAME`, `steps["NAME"]`.
 
-    `steps.trigger` says what started the execution: `event` and `context`. It is no step, so iteration leaves it out.
+    `steps.trigger` holds the event that started the execution, and its `context`. It is not a step, so iteration
+    skips it.
     """
 
     def __getitem__(self, name: str) -> StepExports | Record:

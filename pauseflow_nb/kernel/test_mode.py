@@ -1,4 +1,4 @@
-"""Run cells by hand: steps stop without a traceback, nothing is stored, and no clock runs.
+"""Run steps by hand, in test mode: they stop without a traceback, nothing is stored, and no clock runs.
 
 What a real run keeps in the store is kept here for as long as the kernel lives, in the same shapes: a step that starts
 gets a `StepBriefing` and a `Wake`, wherever they come from. So whatever answers a suspension only calls `approve`,
@@ -40,7 +40,7 @@ class Waiting:
 
     run: StepRun
     plan: PlannedSuspension
-    #: Called once, with what became of it.
+    #: Called once with its ending.
     when_settled: list[Callable[[Ending], None]] = field(default_factory=list, compare=False)
 
     def settle(self, ending: Ending) -> None:
@@ -52,36 +52,36 @@ class Waiting:
 
 @dataclass
 class TestMode:
-    """What happened to the steps of this kernel that were run by hand."""
+    """The state of the steps that were run by hand in this kernel."""
 
-    __test__ = False  # a name that pytest would collect
+    __test__ = False  # pytest would collect it because of its name
 
     shell: "InteractiveShell"
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
     #: Exports of the steps that ended, by step.
     exports: dict[str, dict[str, JSON]] = field(default_factory=dict)
-    #: Answers that became instances of a model, by step.
+    #: Step → answer as an instance of its model.
     answers: dict[str, Any] = field(default_factory=dict)
     waiting: Waiting | None = None
     #: The step that was answered and has to run again before those below it.
     due: str | None = None
     #: The step at which the flow was cancelled.
     cancelled: str | None = None
-    #: What the next run of its step is given.
+    #: The wake for the next run of its step.
     wake: Wake | None = None
-    #: What the calls of `flow.pause` in a step were answered, in their order; None for one that was in vain.
+    #: Answers to the calls of `flow.pause` in the step, in order; None for one that timed out.
     pause_answers: dict[str, list[dict[str, JSON] | None]] = field(default_factory=dict)
     #: The last value of each fresh cell.
     fresh_values: dict[str, FreshValue] = field(default_factory=dict)
-    #: What `steps.trigger.event` shows in place of the parameters, once set by `%pauseflow trigger`.
+    #: The sample event of `steps.trigger`, if `%pauseflow trigger` has set one.
     sample: JSON = NOTHING
-    #: Steps that did not run, with the card that says why.
+    #: Step that did not run → the card that says why.
     refused: list[tuple[str, Card]] = field(default_factory=list)
-    #: Runs that ended, of the step that `wake` names.
+    #: Number of ended runs of the step that `wake` names.
     _runs: int = 0
 
     def refusal(self, step: str) -> str | None:
-        """Say why this step must not run now; the step that waits, and those before it, always may."""
+        """Return why this step must not run now; the step that waits, and those before it, always may."""
         if self.cancelled is not None:
             return (
                 f"The flow was cancelled in step '{self.cancelled}', so '{step}' did not run. "
@@ -102,7 +102,7 @@ class TestMode:
         )
 
     def take_value(self, header: Header, value: Any) -> None:
-        """Say what a headless run would compare, and how this value differs from that of the run before."""
+        """Show what a headless run would compare, and how the value differs from that of the previous run."""
         from pauseflow_nb.kernel.fresh_value import describe_by_hand, describe_value  # lazy: few have such a cell
 
         new = describe_value(header.name, value)
@@ -110,7 +110,7 @@ class TestMode:
         say(self.shell, describe_by_hand(header, old, new), is_small=True)
 
     def renew_refusals(self) -> None:
-        """Bring up to date what steps show that did not run, because something has changed since."""
+        """Update the cards of steps that did not run, after the state of the flow has changed."""
         shown, self.refused = self.refused, []
         for step, card in shown:
             why = self.refusal(step)
@@ -121,28 +121,28 @@ class TestMode:
 
     @property
     def inputs(self) -> Record:
-        """The notebook's own variables: its parameters cell has set them."""
+        """Return the notebook's own variables, which its parameters cell has set."""
         return InputsByHand(self.shell.user_ns)
 
     @property
     def trigger(self) -> Record:
-        """The sample, or the parameters as the event."""
+        """Return the sample event, or the parameters as the event."""
         event = self.inputs if self.sample is NOTHING else as_records(self.sample)
         return trigger_by_hand(event, notebook=_find_notebook(), started_at=self.started_at)
 
     def set_sample(self, event: JSON) -> str:
-        """Let `steps.trigger.event` be this value; returns a sentence that says so."""
+        """Set `steps.trigger.event` to this value; return a sentence that confirms it."""
         self.sample = event
         return "`steps.trigger.event` is this sample, until another one is set."
 
     def describe_sample(self) -> str:
-        """Say what `steps.trigger.event` is."""
+        """Describe the value of `steps.trigger.event`."""
         if self.sample is NOTHING:
             return "`steps.trigger.event` holds the parameters; `%pauseflow trigger JSON` sets a sample event."
         return f"`steps.trigger.event` is this sample:\n{json_text(self.sample, indent=2)}"
 
     def start_over(self) -> "TestMode":
-        """Forget everything but the sample, because the flow starts over; what is shown says so."""
+        """Forget everything but the sample event, and update the cards, because the flow starts over."""
         self.close("The flow was reset.")
         return TestMode(self.shell, sample=self.sample)
 
@@ -152,7 +152,7 @@ class TestMode:
         return build_context(run, execution="test", notebook=notebook, started_at=self.started_at, is_test=True)
 
     def find_secret(self, name: str) -> str:
-        """Ask the providers from here."""
+        """Find the secret in this process."""
         return find_by_hand(name)
 
     def begin_setup(self) -> None:
@@ -162,23 +162,23 @@ class TestMode:
         """Do nothing: nothing is saved in test mode."""
 
     def fails_step(self, run: StepRun, *, is_magic: bool, is_retried: bool) -> bool:  # noqa: ARG002 - as in `Mode`
-        """Whether an error that was shown fails the step: only in a cell magic, which is all that its step is."""
+        """Whether an error that was shown fails the step: only if the whole step is one cell magic."""
         return is_magic
 
     def pause(self, run: StepRun, request: SuspensionRequest, form: Form | None, limit: TimeLimit | None) -> Any:
-        """Stop the step until the pause is answered; when it runs again, return the answer."""
+        """Stop the step if the pause has no answer yet; otherwise return the answer."""
         del limit
         return pause_by_hand(self.shell, run, request, form, self.pause_answers.get(run.step, []))
 
     def deliver(self, message: MessageRequest) -> None:
         """Send a message with this kernel's own settings."""
-        from pauseflow_nb.notifications import deliver  # lazily: few steps send any
+        from pauseflow_nb.notifications import deliver  # lazily: few steps send messages
         from pauseflow_nb.settings import Settings
 
         deliver(Settings.load(), message)
 
     def respond(self, response: dict[str, JSON]) -> bool:
-        """Say what would be sent."""
+        """Show the response that would be sent."""
         say(self.shell, f"A request that started this would get: {json_text(response)}", is_small=True)
         return True
 
@@ -186,7 +186,7 @@ class TestMode:
         """Return a new briefing for a step that starts, or the one of its rerun."""
         wake = self.wake if self.wake is not None and self.wake.step == step else None
         runs = self._runs if wake is not None else 0
-        # As many links as a step with many retries may want.
+        # Enough links for a step with many retries.
         briefing = StepBriefing(runs, exports=self.exports.get(step, {}), links=[links_for_test(step)] * 1000)
         if self.waiting is not None and self.waiting.run.step == step:
             self.drop(f"Step '{step}' was run again.")
@@ -197,7 +197,7 @@ class TestMode:
         return briefing, wake
 
     def end(self, run: StepRun) -> Stop | None:
-        """Take note of a step that succeeded, and stop the notebook if it asked to pause or to end."""
+        """Record a step that succeeded, and stop the notebook if the step asked to pause or to end it."""
         self.exports[run.step] = run.all_exports()
         if run.suspension is None or run.suspension.request.kind != "pause":
             self.pause_answers.pop(run.step, None)
@@ -224,7 +224,7 @@ class TestMode:
             self.wake, self._runs = run.wake, run.number - 1
 
     def describe(self) -> str:
-        """Say how the flow stands."""
+        """Describe the state of the flow."""
         return f"test mode: {self._state()}"
 
     def _state(self) -> str:
@@ -253,16 +253,16 @@ class TestMode:
         return self._approve(form.as_body({} if body is NOTHING else body))
 
     def approve_form(self, entries: "Entries") -> str:
-        """Answer the open suspension with what stands in its form, read as a server reads it.
+        """Answer the open suspension with the contents of its form, read as a server reads them.
 
         Returns:
             What to do next.
 
         Raises:
             InvalidStep: If no step waits.
-            InvalidAnswer: With every error; `input` says beside which control it is to be shown.
+            InvalidAnswer: With every error; `input` names the control beside which it is shown.
         """
-        from pauseflow_nb.forms.codec import comment_in, read_answer  # lazily: only forms need it
+        from pauseflow_nb.forms.codec import comment_in, read_answer  # lazily: it is needed only for forms
 
         form = self._open().plan.form
         if form is not None:
@@ -296,7 +296,7 @@ class TestMode:
         return self._settle(waiting, "approved", headline, sentence, body, comment=comment)
 
     def clock(self) -> str:
-        """Let the open suspension end as if nobody had answered and its time were over.
+        """End the open suspension as if nobody had answered in time.
 
         Raises:
             InvalidStep: If no step waits.
@@ -335,13 +335,13 @@ class TestMode:
         )
 
     def drop(self, sentence: str) -> None:
-        """Forget the open suspension, if there is one, because something else happened."""
+        """Forget the open suspension, if there is one, because another event has ended it."""
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
             self._settle(waiting, "dropped", "Not answered", sentence)
 
     def close(self, sentence: str) -> None:
-        """Forget everything, because the flow starts over; what is shown says so."""
+        """Forget everything and update the cards, because the flow starts over."""
         self.cancelled = self.due = None
         self.drop(sentence)
         self.renew_refusals()
@@ -361,7 +361,7 @@ class TestMode:
         )
 
     def send_back(self, comment: str | None = None) -> str:
-        """Send the open question back: its step has to run again, and finds the comment.
+        """Send the open question back, so that its step has to run again with the comment.
 
         Raises:
             InvalidStep: If no step waits, or the question does not allow it.
@@ -419,7 +419,7 @@ class TestMode:
         self.due = run.step
 
     def _is_later(self, step: str, other: str) -> bool:
-        # In the order in which they first ran: a kernel does not know the notebook's.
+        # By the order in which the steps first ran: a kernel does not know their order in the notebook.
         order = list(self.exports)
         return step != other and (step not in order or other not in order or order.index(step) > order.index(other))
 

@@ -1,8 +1,7 @@
 """Interrupt a step that runs longer than its `--timeout`.
 
-A thread waits for the time to pass and sends the main thread the signal that Ctrl-C sends: it ends
-blocking system calls too, which an exception set from outside does not. Code in C that never looks
-for signals is interrupted when it returns.
+After the time, a thread sends the main thread the signal of Ctrl-C: it also ends blocking system calls, which an
+exception set from outside does not. Code in C that does not check for signals is interrupted when it returns.
 """
 
 import _thread
@@ -20,15 +19,15 @@ from pauseflow_nb.durations import spoken
 
 #: Seconds after which the signal is sent again to code that swallowed it.
 _AGAIN = 5.0
-#: Seconds between two looks whether a time that does not count is over.
+#: Seconds between two checks while time does not count.
 _LOOK = 0.1
 
 
 class StepTimeout(KeyboardInterrupt):
     """The step ran longer than its `--timeout`.
 
-    A `KeyboardInterrupt`, because a user's `except Exception` around a hanging request must not
-    swallow it, and libraries know how to be interrupted.
+    It is a `KeyboardInterrupt` because a user's `except Exception` around a hanging request must not swallow it, and
+    because libraries handle interrupts.
     """
 
     def __init__(self, step: str, limit: timedelta) -> None:
@@ -56,7 +55,7 @@ class TimeLimit:
         self.has_passed = False
 
     def arm(self) -> None:
-        """Start counting; in a thread that cannot take signals the step is only judged when it ends."""
+        """Start counting; in a thread that cannot receive signals, the time is checked only when the step ends."""
         self._task = _current_task()
         self._deadline = time.monotonic() + self._limit.total_seconds()
         self._is_main = threading.current_thread() is threading.main_thread()
@@ -66,7 +65,7 @@ class TimeLimit:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Do not count the time of a block."""
+        """Stop counting during a `with` block."""
         with self._lock:
             began = self._paused_since = time.monotonic()
         try:
@@ -77,16 +76,17 @@ class TimeLimit:
                 self._paused_since = None
 
     def disarm(self) -> None:
-        """Stop counting; may be called again."""
+        """Stop counting; can be called more than once."""
         with self._lock:
             self._ended.set()
         if self._previous is not None:
-            # A signal that is still on its way comes to our handler first: `signal.signal` looks for it.
+            # A signal that is still pending reaches our handler first: `signal.signal` runs the handlers of pending
+            # signals.
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
 
     def error(self, interrupted: BaseException | None = None) -> StepTimeout:
-        """The error to raise, with the traceback of the place that was interrupted."""
+        """Return the error to raise, with the traceback of the place that was interrupted."""
         return self._error if interrupted is None else self._error.with_traceback(interrupted.__traceback__)
 
     def _watch(self) -> None:
@@ -116,7 +116,7 @@ class TimeLimit:
         if self._is_running(frame):
             raise self._error
         if self._task is not None:
-            # The step awaits something: the event loop is running, not the step.
+            # The step awaits something: not its code is running, but the event loop.
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
@@ -124,7 +124,7 @@ class TimeLimit:
         if callable(handler):
             handler(number, frame)
             if self._task is not None:
-                # ipykernel's handler puts its callback into a loop that sleeps, and nothing wakes the loop.
+                # ipykernel's handler adds its callback to a loop that sleeps, and does not wake the loop.
                 self._task.get_loop().call_soon_threadsafe(lambda: None)
         elif handler != signal.SIG_IGN:
             raise KeyboardInterrupt

@@ -15,14 +15,14 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 
 def hide_traceback(error: BaseException) -> Any:
-    """Make IPython show an error as one line, as it does with wrong use of its own magics."""
+    """Make IPython show an error as one line, as it does for wrong arguments of its own magics."""
     line = f"{type(error).__name__}: {error}"
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return error
 
 
 def hide_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) -> None:
-    """Make IPython show the traceback of an error from the cell's frame on, and nothing of this package."""
+    """Make IPython show the traceback of an error from the cell's frame on, without frames of this package."""
 
     def rendered() -> list[str]:
         trace = _trimmed(error.__traceback__, cell)
@@ -33,7 +33,7 @@ def hide_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) 
 
 
 def explain_errors(shell: "InteractiveShell") -> None:
-    """Let each error that a cell raises say what its author can do, and show no frames of this package."""
+    """Add hints for the author to errors that cells raise, and hide the frames of this package."""
     show = shell.showtraceback
 
     def explained(*arguments: Any, **keywords: Any) -> None:
@@ -43,7 +43,7 @@ def explain_errors(shell: "InteractiveShell") -> None:
             _hide_frames_below_the_cell(shell, error)
         show(*arguments, **keywords)
 
-    # Not `set_custom_exc`: it has one place, which may be the user's.
+    # Not `set_custom_exc`: it holds one handler, which may be the user's.
     shell.showtraceback = explained  # type: ignore[method-assign]
 
 
@@ -60,7 +60,7 @@ def _trimmed(trace: TracebackType | None, cell: str) -> TracebackType | None:
         name = trace.tb_frame.f_code.co_filename
         is_ours = name.startswith(_PACKAGE)
         if is_ours and trace.tb_next is not None and trace.tb_next.tb_frame.f_code.co_filename == cell:
-            frames.clear()  # raised once more when the cell's `with` ended: what follows is the whole story
+            frames.clear()  # raised again when the cell's `with` ended: the frames that follow are complete
         elif not is_ours and (frames or name == cell):
             frames.append(trace)
         trace = trace.tb_next

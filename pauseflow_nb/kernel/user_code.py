@@ -1,4 +1,4 @@
-"""Parse and compile the user's code without Python's warnings, which the cell shows when it runs."""
+"""Parse and compile the user's code without Python's warnings, which are shown when the cell runs."""
 
 import ast
 import warnings
@@ -9,7 +9,7 @@ def parsed(source: str) -> ast.Module:
     """Parse a cell's source.
 
     Raises:
-        SyntaxError: If it is no Python.
+        SyntaxError: If it is not Python.
         ValueError: If it holds a NUL.
     """
     with warnings.catch_warnings():
@@ -18,10 +18,10 @@ def parsed(source: str) -> ast.Module:
 
 
 def compiled(tree: ast.Module | str, name: str) -> CodeType:
-    """Compile a cell, which may hold `await` outside of a function.
+    """Compile a cell, which may contain `await` outside of functions.
 
     Raises:
-        SyntaxError: If it is no Python.
+        SyntaxError: If it is not Python.
         ValueError: If it holds a NUL.
     """
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
-"""Let each statement of a cell wait for the large variables that it mentions and that are still being fetched.
+"""Make each statement of a cell wait for large variables that it mentions and that are still being fetched.
 
-The waiting stands before the statement, and never inside a `try` or a `with` of the user's, which could take a storage
-that fails for an error of the notebook's own.
+The wait is inserted before the statement, and never inside the user's `try` or `with`, which could handle a failure
+of the storage as an error of the notebook.
 """
 
 import ast
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
     from pauseflow_nb.kernel.session import Session
 
 _SESSION = "get_ipython().pauseflow"
-#: How the runner calls the session: cells are in what it passes, but do not run.
+#: The runner's calls of the session: they contain the source of cells, which do not run.
 _CALLS = tuple(f"{_SESSION}.{name}(" for name in ("begin", "go_on", "settle_names", "suspend"))
 #: What `StepCells` puts around the statements of a step.
 _WRAPPERS = (f"while {_SESSION}.runs_now(", f"with {_SESSION}.begin_attempt(")
 
 
 class WaitForVariables(ast.NodeTransformer):
-    """A last part of the second stage, for `shell.ast_transformers`; does nothing once all variables are there."""
+    """The last part of the second stage, for `shell.ast_transformers`; does nothing when all variables are fetched."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session
 
     def visit(self, tree: ast.AST) -> ast.AST:
-        """Put the waiting into the tree of a cell."""
+        """Insert the waits into the tree of a cell."""
         deferred = self._session.deferred
         if deferred is None or not deferred.names or not isinstance(tree, ast.Module):
             return tree
         return ast.Module(self._arranged(tree.body, deferred.names), tree.type_ignores)
 
     def _arranged(self, statements: list[ast.stmt], deferred: set[str]) -> list[ast.stmt]:
-        from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions  # lazy: it is loaded by now
+        from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions  # lazily: it is already loaded here
 
         arranged: list[ast.stmt] = []
         for statement in statements:
@@ -48,7 +48,7 @@ class WaitForVariables(ast.NodeTransformer):
 
 def _make_call(names: list[str] | None, statement: ast.stmt) -> ast.stmt:
     (call,) = ast.parse(f"{_SESSION}.bring({names!r})").body
-    # Placed where the statement is, so that a traceback points to it.
+    # With the statement's position, so that a traceback points to it.
     for node in ast.walk(call):
         if isinstance(node, (ast.stmt, ast.expr)):
             ast.copy_location(node, statement)

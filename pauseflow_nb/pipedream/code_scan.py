@@ -57,10 +57,10 @@ def find_python_packages(code: str) -> tuple[list[str], list[str]]:
     """Return what pip must install for a step in Python.
 
     Returns:
-        Lines of `requirements.txt`, and what the code names that is no plain name of a package.
+        Lines of `requirements.txt`, and what the code names that is not a plain name of a package.
 
     Raises:
-        SyntaxError: If it is no Python.
+        SyntaxError: If it is not Python.
         ValueError: If Python cannot parse it for another reason.
     """
     try:

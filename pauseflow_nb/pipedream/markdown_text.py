@@ -28,7 +28,7 @@ def code_span(text: object) -> str:
 
 
 def code_block(text: object, language: str = "") -> str:
-    """Write a text as a block of code; what is no text, as JSON."""
+    """Write a text as a block of code; what is not text, as JSON."""
     content = text if isinstance(text, str) else json.dumps(text, indent=2, ensure_ascii=False, default=repr)
     fence = "`" * (_longest_run(content, 3) + 1)
     return f"{fence}{language}\n{printable_lines(content.rstrip())}\n{fence}"

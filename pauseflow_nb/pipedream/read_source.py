@@ -89,7 +89,7 @@ class Source:
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise InvalidImport(self.name, f"{path} is no text in UTF-8") from None
+            raise InvalidImport(self.name, f"{path} is not text in UTF-8") from None
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def open_source(path: Path) -> Iterator[Source]:
         with _open_archive(path) as archive:
             yield _list_archive(path, archive)
     elif path.suffix.lower() == ".zip":
-        raise InvalidImport(str(path), "it is no ZIP archive, or a damaged one")
+        raise InvalidImport(str(path), "it is not a ZIP archive, or it is damaged")
     else:
         beside = path.parent if path.suffix.lower() in {".yaml", ".yml"} else None
         yield Source(str(path), [path.name], beside=beside, _read=_reader(str(path), path.parent))
@@ -216,13 +216,13 @@ def parse_json(source: str, path: str, text: str) -> JSON:
     except RecursionError:
         raise InvalidImport(source, f"{path} is nested too deeply") from None
     except ValueError as error:
-        raise InvalidImport(source, f"{path} is no JSON: {error}") from None
+        raise InvalidImport(source, f"{path} is not JSON: {error}") from None
     _check_size(source, path, value)
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no value in JSON")
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 def parse_yaml(source: str, path: str, text: str) -> JSON:
@@ -249,7 +249,7 @@ def parse_yaml(source: str, path: str, text: str) -> JSON:
         raise
     except (yaml.YAMLError, ValueError, TypeError) as error:
         sentence = " ".join(str(error).split())
-        raise InvalidImport(source, f"{path} is no YAML: {sentence}") from None
+        raise InvalidImport(source, f"{path} is not YAML: {sentence}") from None
     _check_size(source, path, value)
     return value
 
@@ -301,7 +301,7 @@ def _check_size(source: str, path: str, value: Any) -> None:
 
 
 def _look_into(source: str, path: str, value: Any) -> list[Any]:
-    """Return the values inside of one, and refuse one that is no JSON."""
+    """Return the values inside of one, and refuse one that is not JSON."""
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             _make_keys_texts(value)
@@ -313,12 +313,12 @@ def _look_into(source: str, path: str, value: Any) -> list[Any]:
     if isinstance(value, str):
         if not is_whole_text(value):
             raise InvalidImport(
-                source, f"{path} holds a text that is no Unicode: half of a character (a lone surrogate)"
+                source, f"{path} holds a text that is not Unicode: half of a character (a lone surrogate)"
             )
     elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidImport(source, f"{path} holds a value that is no JSON: {value}")
+        raise InvalidImport(source, f"{path} holds a value that is not JSON: {value}")
     elif not (value is None or isinstance(value, (bool, int, float))):
-        raise InvalidImport(source, f"{path} holds a value that is no JSON: a {type(value).__name__}")
+        raise InvalidImport(source, f"{path} holds a value that is not JSON: a {type(value).__name__}")
     return []
 
 

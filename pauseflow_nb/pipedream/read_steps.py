@@ -55,7 +55,7 @@ def read_steps(source: Source, path: str, raws: JSON) -> list[Step]:
         raws: The list; None: no steps.
 
     Raises:
-        InvalidImport: If it is no list of mappings, or a step names a file outside of the source.
+        InvalidImport: If it is not a list of mappings, or a step names a file outside of the source.
     """
     return _StepReader(source, path).read(raws, 1)
 
@@ -73,7 +73,7 @@ class _StepReader:
         if isinstance(raws, dict):  # by name
             raws = [{"namespace": name, **each} if isinstance(each, dict) else each for name, each in raws.items()]
         if not isinstance(raws, list) or not all(isinstance(each, dict) for each in raws):
-            raise InvalidImport(self._source.name, f"the steps in {self._path} are no list of steps")
+            raise InvalidImport(self._source.name, f"the steps in {self._path} are not a list of steps")
         if level > _MOST_LEVELS:
             raise InvalidImport(self._source.name, f"{self._path} has branches in more than {_MOST_LEVELS} levels")
         return [self._read_step(dict(each), level) for each in raws if isinstance(each, dict)]

@@ -1,4 +1,4 @@
-"""Save a kernel's variables between two cells: to suspend the notebook from outside, or to hand it over to another queue."""
+"""Save a kernel's variables between two cells, to suspend the notebook or hand it over to another queue."""
 
 from dataclasses import dataclass, replace
 
@@ -43,7 +43,7 @@ class BetweenCells:
         return SegmentEnd("suspended", index, replace(outcome, suspension=request))
 
     def hand_over(self, index: int, checkpoint: int) -> SegmentEnd:
-        """Let workers of another queue continue with a cell; the notebook fails if they would lack what it needs.
+        """Hand the notebook over to workers of another queue; it fails if a variable that they need cannot be saved.
 
         Args:
             index: Index of the cell.
@@ -61,7 +61,7 @@ class BetweenCells:
         return SegmentEnd("failed", checkpoint, None, why)
 
     def _save(self, index: int) -> tuple[Outcome | None, str]:
-        """Save; returns the outcome, or None and why there is none."""
+        """Save the variables; return the outcome, or None and the reason."""
         reply = suspend_kernel(self.client, index, self.tick)
         outcome = read_outcome(reply, self.document)
         if outcome is not None and outcome.snapshot is not None:

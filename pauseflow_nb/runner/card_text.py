@@ -61,18 +61,18 @@ def render_text(facts: Mapping[str, Any]) -> str:
 
 
 def render_checks_html(checks: Iterable[Mapping[str, Any]]) -> str:
-    """Render what a fresh cell found each time that it ran again."""
+    """Render the checks of a fresh cell as HTML."""
     found = list(checks)
     return render_box("".join(map(_render_check, found)), WRONG if found[-1]["is_drift"] else DECIDED)
 
 
 def render_checks_text(checks: Iterable[Mapping[str, Any]]) -> str:
-    """Render the same as plain text."""
+    """Render the checks of a fresh cell as plain text."""
     return printable_lines("\n".join(line for check in checks for line in write_check(check)))
 
 
 def write_check(check: Mapping[str, Any]) -> list[str]:
-    """Write in lines what a fresh cell found when it ran again; what has changed stands first in its line."""
+    """Write a check of a fresh cell in lines, each of which begins with whether its value has changed."""
     lines = [f"{check['name']}, checked again{format_moment(check['at'])}: {check['reason']}."]
     lines += [
         f"  {'changed' if row['changed'] else 'same   '}  {row['place'] or check['name']}: {row['old']} → {row['new']}"
@@ -122,7 +122,7 @@ def render_earlier_text(all_facts: Iterable[Mapping[str, Any]]) -> str:
 
 
 def name_decision_on(question: Mapping[str, Any], action: str, by: str) -> str:
-    """Name what was decided on a question; see `name_decision`."""
+    """Name the decision on a question; see `name_decision`."""
     has_schema = question.get("schema") is not None
     return name_decision(question["kind"], action, by=by, has_schema=has_schema, own=question.get("labels"))
 
@@ -135,7 +135,7 @@ def describe_approval(approval: Mapping[str, Any]) -> str:
 
 
 def format_moment(moment: str) -> str:
-    """Format a moment for people; empty if there is none."""
+    """Format a time for people; empty if there is none."""
     try:
         return f" at {datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:

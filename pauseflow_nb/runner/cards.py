@@ -62,15 +62,15 @@ def put_card(
     *,
     notes: Iterable[str] = (),
 ) -> None:
-    """Append the card that says what a suspended step waits for, and what will not come back.
+    """Append the card of a suspension: what its step waits for, and which variables are not saved.
 
     Args:
         document: The notebook.
         cell: Index of the cell that shows it.
-        place: Which suspension it is.
-        request: What it waits for.
+        place: Identifies the suspension.
+        request: The step's request to wait.
         unsaved: Variables that are not in the snapshot.
-        notes: Sentences about what else was not saved, where the cell's own outputs do not have them.
+        notes: Sentences about other things that were not saved, if the cell's own outputs do not have them.
     """
     unsaved = list(unsaved)
     sentences = [str(each) for each in unsaved if each.fate != "replayed"]
@@ -115,11 +115,11 @@ def put_decision(document: Document, step: str, decision: Decision) -> bool:
 
 
 def make_facts(decision: Decision, question: Mapping[str, Any]) -> dict[str, Any]:
-    """Make what a card, and a signed record, holds of a decision.
+    """Make the facts of a decision for its card and its signed record.
 
     Args:
         decision: The decision.
-        question: What was asked: its `kind`, `schema` and `labels`.
+        question: Its question: `kind`, `schema` and `labels`.
     """
     facts = {**vars(decision)}
     by_whom = facts.pop("by_whom")
@@ -136,7 +136,7 @@ def make_facts(decision: Decision, question: Mapping[str, Any]) -> dict[str, Any
 
 
 def find_question(document: Document, place: Place) -> dict[str, Any]:
-    """Find what the card of a suspension asks; empty if there is no such card."""
+    """Find the question on the card of a suspension; empty if there is no such card."""
     for _, output in records_in(document, "suspension"):
         facts = facts_of(output)
         if _identify(facts) == _identify(asdict(place)):
@@ -153,7 +153,7 @@ def has_card(document: Document, place: Place) -> bool:
 
 
 def reset(document: Document, first: int) -> None:
-    """Remove what an earlier attempt left in this cell and all below it, except the decisions of people."""
+    """Remove the outputs of an earlier attempt from this cell and all below it, except the decisions of people."""
     decided = {index: _find_decided(cell) for index, cell in enumerate(document.cells[first:], first)}
     cell_statuses.reset(document, first)
     for index, all_facts in decided.items():
@@ -181,9 +181,9 @@ def put_back(
     Args:
         document: The notebook.
         index: Index of the cell.
-        cell: The cell as it waited.
+        cell: The copy made by `copy_card`.
         decision: The answer.
-        errors: What the notebook's validators have against it; or what has changed, in words.
+        errors: The errors of the notebook's validators, or sentences about values that have changed.
         drift: Values of fresh cells that differ from those that were shown.
     """
     status, waiting = cell_statuses.status_of(cell), [each for each in cell.outputs if _is_waiting(each)]
@@ -258,7 +258,7 @@ def describe_decision(wake: Wake, envelope: Mapping[str, JSON] | None = None) ->
 
 
 def describe_approval(action: str, approvals: list[dict[str, JSON]], envelope: Mapping[str, JSON]) -> Decision:
-    """Describe what the last of several people decided, and name all of them."""
+    """Describe the decision of the last of several people, and name all of them."""
     last, is_answered = approvals[-1], has_answer(envelope)
     return Decision(
         by_whom=", ".join(map(card_text.describe_approval, approvals)),

@@ -17,7 +17,7 @@ Tick = Callable[[], float | None]
 
 # Messages that the kernel sent before it died may still be in our sockets.
 _LAST_MESSAGES_MS = 100
-# Some kernels lose the `idle` that should follow a reply.
+# Some kernels never send the `idle` that should follow a reply.
 _SILENCE_SECONDS = 10.0
 # Without a pidfd, the process is polled at this interval.
 _POLL_SECONDS = 0.25
@@ -198,7 +198,7 @@ class KernelClient:
     def answer(self, text: str | None) -> None:
         """Answer the question of the running cell; None means that there is no answer, and `input()` raises EOFError."""
         self.question = None
-        # `input()` takes this for the end of its input.
+        # `input()` reads this as the end of its input.
         value = "\x04" if text is None else text
         self.kernel.session.send(self._stdin, self.kernel.session.msg("input_reply", {"value": value}))
 

@@ -1,4 +1,4 @@
-"""Stop or suspend a segment from another thread: before its next cell, by an interrupt, or by killing its kernel."""
+"""Stop or suspend a segment from another thread: before its next cell, or by interrupting or killing its kernel."""
 
 import threading
 from typing import Literal
@@ -28,7 +28,7 @@ class Control:
 
     @property
     def request(self) -> StopRequest:
-        """The strongest request so far; empty if there was none."""
+        """Return the strongest request so far; empty if there was none."""
         return self._request
 
     def stop_at_boundary(self) -> None:

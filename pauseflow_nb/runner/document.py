@@ -29,9 +29,9 @@ from pauseflow_nb.protocol import Failure
 from pauseflow_nb.runner.masking import Mask
 
 _BLANK = "0" * 32
-# Two spaces: a key of the notebook's metadata, and of nothing deeper that happens to have the same name.
+# Two spaces: matches a key of the notebook's metadata, and no nested key of the same name.
 _SEAL = re.compile(rb'\n  "pauseflow": \{(?:\n   [^\n]*)*?\n   "seal": "([0-9a-f]{32})"')
-# What nbformat writes as a list of lines.
+# The keys whose values nbformat writes as lists of lines.
 _LINED = {"application/javascript", "image/svg+xml"}
 
 
@@ -58,7 +58,7 @@ class Document:
         """Read what `to_bytes` wrote; it is not validated again.
 
         Raises:
-            InvalidNotebook: If it is no notebook.
+            InvalidNotebook: If it is not a notebook.
         """
         try:
             notebook = nbformat.v4.reads(data.decode())
@@ -73,7 +73,7 @@ class Document:
         """Read what `for_people` wrote, without the cells that only people need.
 
         Raises:
-            InvalidNotebook: If it is no notebook.
+            InvalidNotebook: If it is not a notebook.
         """
         document = cls.from_bytes(data)
         document.notebook.cells = [cell for cell in document.cells if not is_marker(cell)]
@@ -81,20 +81,20 @@ class Document:
 
     @property
     def cells(self) -> list[NotebookNode]:
-        """All cells, of every type."""
+        """Return all cells, of every type."""
         cells: list[NotebookNode] = self.notebook.cells
         return cells
 
     @property
     def metadata(self) -> NotebookNode:
-        """The metadata of the notebook; call `changed()` after a change to it."""
+        """Return the metadata of the notebook; call `changed()` after a change to it."""
         metadata: NotebookNode = self.notebook.metadata
         return metadata
 
     def hide(self, links: Iterable[str]) -> None:
         """Mask the tokens of these links in everything that is written from now on."""
         self._mask.hide(links)
-        # Not the digests: they are of cells as they were written, and those from before this hold none of these links.
+        # The digests stay: they are of written cells, and earlier cells contain none of these links.
         self._written.clear()
         self.revision += 1
 
@@ -279,11 +279,11 @@ def _encode(value: Any, *, indent: str) -> bytes:
     try:
         text = json.dumps(value, allow_nan=False, **options)
     except ValueError:
-        # NaN is no JSON, and no browser opens a notebook that contains it.
+        # NaN is not JSON, and browsers cannot open a notebook that contains it.
         text = json.dumps(_remove_nan(value), **options)
     if indent:
         text = text.replace("\n", "\n" + indent)
-    # A lone surrogate, which Python can print, is no valid UTF-8.
+    # A lone surrogate, which Python can print, is not valid UTF-8.
     return text.encode("utf-8", "replace")
 
 

@@ -9,15 +9,15 @@ from typing import Any
 from pauseflow_nb import remote_files
 from pauseflow_nb.errors import InvalidParameter, StoreUnavailable
 
-#: What papermill's handlers need to be installed.
+#: Packages that papermill's handlers need.
 _NEEDED = {"s3": "boto3", "gs": "gcsfs"}
 
 
 def require_client(url: str, parameter: str) -> None:
-    """Check that what a URL needs is installed.
+    """Check that the packages for a URL are installed.
 
     Raises:
-        InvalidParameter: If it is not; it says what to install.
+        InvalidParameter: If one is missing; says what to install.
     """
     try:
         if _find_handler(url) is None:
@@ -38,7 +38,7 @@ def read(url: str) -> str:
 
 
 def write(text: str, url: str) -> None:
-    """Write text at a URL, and replace what is there."""
+    """Write text at a URL, replacing an existing file."""
     handler = _find_handler(url)
     if handler is not None:
         handler.write(text, url)
@@ -55,7 +55,7 @@ def _find_handler(url: str) -> Any:
 
     needed = _NEEDED.get(url.partition("://")[0])
     if needed is not None and find_spec(needed) is None:
-        # fsspec may have what it needs, and says what to install.
+        # fsspec may support the URL, or says what to install.
         return None
     handler = papermill_io.get_handler(url)
     return None if isinstance(handler, LocalHandler) else handler

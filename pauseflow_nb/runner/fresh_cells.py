@@ -1,6 +1,6 @@
 """Run the fresh cells again after an answer, and compare their values with those that were shown.
 
-The value that counts as shown stands in the metadata of its cell, so that it travels with the notebook.
+The value that counts as shown is stored in the metadata of its cell, and so moves with the notebook.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernel_messages import read_outcome, read_value, suspend_kernel
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record
 
-#: Of a cell that ran again very often, these last times are shown.
+#: How many of a cell's last checks are shown.
 _MOST_CHECKS = 20
 _LONGEST_ERROR = 200
 
@@ -34,7 +34,7 @@ class Check:
     cell: int
     header: Header
     value: FreshValue
-    #: For people and programs: `{"name", "cell", "at", "old", "new", "is_drift", "reason", "rows", "more", …}`.
+    #: The result, for people and programs: `{"name", "cell", "at", "old", "new", "is_drift", "reason", "rows", …}`.
     facts: dict[str, Any]
 
     @property
@@ -44,7 +44,7 @@ class Check:
 
 
 def take_value(document: Document, index: int, header: Header, reply: Reply) -> Reply:
-    """Note in a fresh cell the value that it has just shown; returns the reply without it."""
+    """Store the value that a fresh cell has just shown in the cell; return the reply without it."""
     value = read_value(reply) or _describe_error(header.name, reply)
     _keep(document, index, _masked(document, value))
     return replace(reply, payload=[each for each in reply.payload if each.get("source") != SOURCE])
@@ -57,11 +57,11 @@ def check_again(
     client: KernelClient,
     wait: Callable[[KernelClient, str], Reply],
 ) -> list[Check]:
-    """Run the fresh cells that were passed again, in order, if somebody's answer has woken the segment.
+    """Run the fresh cells above again, in order, if an answer has woken the segment.
 
     Args:
         document: The notebook.
-        briefing: Of the segment.
+        briefing: The briefing of the segment.
         headers: Headers of the notebook's cells.
         client: The connection to the kernel.
         wait: Waits for the reply to a request, as long as a cell may run.
@@ -99,27 +99,27 @@ def _check(document: Document, index: int, header: Header, shown: FreshValue, re
 
 
 def find_verdict(checks: Iterable[Check]) -> str:
-    """Say what follows: `"fail"` and `"ask"` win over `"go"`, in this order."""
+    """Return the strictest consequence of the checks: `"fail"`, `"ask"` or `"go"`."""
     on_drift = {check.header.fresh.on_drift for check in checks if check.is_drift}
     return next((each for each in ("fail", "ask") if each in on_drift), "go")
 
 
 def fail(document: Document, first: int, checks: Iterable[Check]) -> Failure:
-    """Complete the document of an execution that ends because of a drift, above its next cell; returns why it ends."""
+    """Complete the document of an execution that a drift ends, above its next cell; return the failure."""
     check = next(check for check in checks if check.is_drift and check.header.fresh.on_drift == "fail")
-    message = f"{check.header.name} is not what was shown any more: {check.facts['reason']}"
+    message = f"{check.header.name} has changed since it was shown: {check.facts['reason']}"
     notices.put_ending(document, first, f"Failed: {message}.")
     cell_statuses.close(document)
     return Failure("Drift", message, check.cell)
 
 
 def list_errors(drifts: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
-    """Say in words why an answer does not count."""
+    """Describe as errors why an answer does not count."""
     return [{"path": [], "message": f"{check['name']} has changed since it was shown"} for check in drifts]
 
 
 def save_variables(client: KernelClient, briefing: Briefing, document: Document, tick: Tick) -> Outcome | None:
-    """Save what the fresh cells bound, so that another attempt does not check again; None if it cannot."""
+    """Save the variables after the checks, so that another attempt does not repeat them; None if that fails."""
     if briefing.checkpoint != "step" or briefing.snapshot is None:
         return None
     outcome = read_outcome(suspend_kernel(client, briefing.first_cell, tick), document)
@@ -127,11 +127,11 @@ def save_variables(client: KernelClient, briefing: Briefing, document: Document,
 
 
 def show_checks(document: Document, checks: list[Check], *, counts_as_shown: bool) -> None:
-    """Write into the fresh cells what they found when they ran again.
+    """Write the checks into the outputs of the fresh cells.
 
     Args:
         document: The notebook.
-        checks: What they found.
+        checks: The checks.
         counts_as_shown: Whether later values are compared with these.
     """
     for check in checks:
@@ -140,7 +140,7 @@ def show_checks(document: Document, checks: list[Check], *, counts_as_shown: boo
         found = [*earlier, check.facts][-_MOST_CHECKS:]
         outputs[:] = [output for output in outputs if kind_of(output) != "fresh"]
         outputs.append(record("fresh", render_checks_html(found), render_checks_text(found), checks=found))
-        # An error is not a value: the next one is compared with the last that was.
+        # An error is not a value: the next value is compared with the last one before it.
         if counts_as_shown and not check.value.is_error:
             _keep(document, check.cell, check.value)
         document.changed(check.cell)
@@ -162,7 +162,7 @@ def _shown(cell: NotebookNode) -> FreshValue | None:
 
 
 def _keep(document: Document, index: int, value: FreshValue) -> None:
-    # As text: a value of thousands of parts would be as many lines of the notebook.
+    # As text: thousands of parts would become thousands of lines of the notebook.
     document.cells[index].metadata.setdefault("pauseflow", NotebookNode())["fresh"] = value.to_json()
     document.changed(index)
 

@@ -1,4 +1,4 @@
-"""Brief a kernel, suspend it, and read what it answers and asks, in the messages of `protocol`.
+"""Exchange the messages of `protocol` with a kernel: briefings, outcomes, suspends and questions.
 
 Only Python kernels understand these messages; they are sent as code that the kernel runs outside of any cell.
 """
@@ -27,18 +27,18 @@ _SETTLE = "get_ipython().pauseflow.settle_names()"
 def brief_new_kernel(
     client: KernelClient, briefing: Briefing, document: Document, setups: list[int], tick: Tick
 ) -> Iterator[Ready]:
-    """Load our extension in a new kernel, restore the variables and run the setup cells that were passed.
+    """Load our extension in a new kernel, restore the variables and run the setup cells above the first cell.
 
     Args:
         client: The connection to the kernel.
-        briefing: What the kernel must know.
+        briefing: The briefing for the kernel.
         document: The notebook.
         setups: Indices of the setup cells to run, in order. Their outputs are dropped: the document has those of the
             first time.
-        tick: Answers what the kernel asks meanwhile.
+        tick: Answers questions of the kernel meanwhile.
 
     Yields:
-        What the kernel answers: once when the variables are restored, once when the setup cells have run. After an answer
+        The kernel's answers: one when the variables are restored, one when the setup cells have run. After an answer
         with a failure, the caller must stop.
 
     Raises:
@@ -55,7 +55,7 @@ def brief_new_kernel(
 
 
 def brief_same_kernel(client: KernelClient, briefing: Briefing, document: Document, tick: Tick) -> Iterator[Ready]:
-    """Brief the kernel in which the segment before this one ended; it has its variables and the setup cells have run."""
+    """Brief the kernel that ran the previous segment, which has its variables and has run the setup cells."""
     yield _read_ready(client.run(_GO_ON.format(briefing.to_json()), tick=tick), document)
 
 

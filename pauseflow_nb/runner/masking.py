@@ -1,4 +1,4 @@
-"""Mask links, so that nobody who reads a saved notebook or a log can use them.
+"""Mask links, so that readers of a saved notebook or a log cannot use them.
 
 Outputs are masked when they are written, as whole texts: a link that arrived in two chunks of a stream is one text by then.
 Tokens are URL-safe, so that quoting for HTML, JSON or URLs does not change them; line wrapping does, and is recognised.
@@ -18,7 +18,7 @@ MASK = "***"
 _SLASH = r"(?:/|\\/|%2[Ff]|%252[Ff]|&#x2[Ff];|&#47;|&sol;|\\u002[Ff])"
 _ANY_LINK = re.compile(rf"(pauseflow{_SLASH}(?:resume|cancel|send_back|approve|start){_SLASH})[A-Za-z0-9_.~%-]{{12,}}")
 
-# What a URL may be made of, as long as the shortest token.
+# Characters of a URL, at least as many as in the shortest token.
 _RUN = re.compile(r"[A-Za-z0-9_.~%-]{60,}")
 # Base64 of a JSON list whose first item is text, in older tokens also compressed, and the signature of an HMAC with SHA-256,
 # also with letters after it. Text that begins like a token and has no signature matches too, with an empty group, so that the
@@ -27,10 +27,10 @@ _TOKEN = re.compile(r"(?:Wy[IJ]|\.eJ)[A-Za-z0-9_-]++((?:\.[A-Za-z0-9_-]{43,}+)*+
 #: How many times a proxy or a log may have quoted a link again.
 _QUOTED_AT_MOST = 4
 
-# What rich, pprint and terminals insert into a long word: white space, also escaped, and colours.
+# Inserted into a long word by rich, pprint and terminals: white space, also escaped, and colours.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _GAP = rf"(?:\s|\\n|{_COLOUR.pattern})*"
-# A token that begins so may begin within what looks like a gap.
+# A token that begins like this may begin within what looks like a gap.
 _ENDS_OF_GAPS = tuple("nm;0123456789")
 
 
@@ -61,7 +61,7 @@ class Mask:
         return _RUN.sub(_remove_token, text) if _may_hold_token(text) else text
 
     def _find_issued(self, text: str) -> Iterator[re.Pattern[str]]:
-        """Give the patterns of the tokens that the text may hold: to compile those of all takes longer than most segments."""
+        """Return the patterns of tokens that the text may contain: compiling all of them would take too long."""
         joined = _COLOUR.sub("", "".join(text.split()).replace("\\n", ""))
         if self._start not in joined:
             return
@@ -83,7 +83,7 @@ class Mask:
 
 
 def _may_hold_token(text: str) -> bool:
-    """Whether a search for tokens may find one: a picture in base64 has no dot, and to search it takes long."""
+    """Whether a search could find a token: pictures in base64, which are slow to search, contain no dot."""
     return "%" in text or ("." in text and ("Wy" in text or ".eJ" in text))
 
 

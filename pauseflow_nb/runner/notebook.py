@@ -90,7 +90,7 @@ def prepare(
     Raises:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: If it cannot be read.
-        InvalidParameter: If a parameter cannot be written in the notebook's language, or its name is none.
+        InvalidParameter: If a parameter cannot be written in the notebook's language, or its name is not a valid name.
         KernelUnavailable: If the kernel is not installed.
     """
     check_parameters(parameters or {})
@@ -120,10 +120,10 @@ def freeze(
 ) -> Frozen:
     """Read a notebook, and make the document that an execution fills.
 
-    Arguments and errors are those of `prepare`; `queue` is that of a notebook whose metadata names none. In addition:
+    Arguments and errors are those of `prepare`; `queue` is for a notebook whose metadata name none. In addition:
 
     Raises:
-        InvalidNotebook: If it cannot run, for example because it has steps and its kernel is no Python kernel.
+        InvalidNotebook: If it cannot run, for example because it has steps and its kernel is not a Python kernel.
         InvalidStep: For a step line that cannot be read, or a name used twice.
     """
     prepared = prepare(path, parameters, output=output, kernel=kernel, language=language, report_mode=report_mode)
@@ -268,7 +268,7 @@ def _inject(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, lan
 
 
 def _inject_secrets(notebook: NotebookNode, language: str) -> None:
-    """Write a call in the place of each `secret:NAME` among the injected parameters."""
+    """Replace each `secret:NAME` in the injected parameters by a call of `flow.secret`."""
     parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
     named = [name for name, value in parameters.items() if any(list_references(value))]
     if named and language != "python":
@@ -289,7 +289,7 @@ def _warn_of_unknown_parameters(notebook: NotebookNode, parameters: dict[str, An
 
 
 def _make_json(value: Any) -> JSON:
-    """Return the JSON value of a parameter; papermill injects a value that is no JSON as its text."""
+    """Return the JSON value of a parameter; papermill injects a value that is not JSON as its text."""
     try:
         require_json("parameter", value)
     except NotJSON:
@@ -301,10 +301,10 @@ def _make_json(value: Any) -> JSON:
 
 
 def read_queue(notebook: NotebookNode, path: str) -> str | None:
-    """Read the queue that a notebook's metadata names, `{"pauseflow": {"queue": "gpu"}}`; None: it names none.
+    """Read the queue in a notebook's metadata, `{"pauseflow": {"queue": "gpu"}}`; None if they name none.
 
     Raises:
-        InvalidNotebook: If it cannot be a name.
+        InvalidNotebook: If it is not a valid name.
     """
     ours = notebook.metadata.get("pauseflow")
     name = ours.get("queue") if isinstance(ours, dict) else None
@@ -320,7 +320,7 @@ def plan_queues(notebook: NotebookNode, queue: str | None, *, is_python: bool) -
     Args:
         notebook: The notebook.
         queue: Its own queue; None: the default one.
-        is_python: Whether its kernel is one of Python; others have no steps.
+        is_python: Whether its kernel is a Python kernel; others have no steps.
     """
     runs = [
         (at, cell.source)

@@ -22,7 +22,7 @@ _SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-#: Levels that a notebook's JSON may have: with some 500, copying it ends in a RecursionError.
+#: Deepest nesting of a notebook's JSON: copying about 500 levels ends in a RecursionError.
 _DEEPEST = 200
 _TOO_DEEP = f"it is nested too deeply: at most {_DEEPEST} levels"
 
@@ -44,7 +44,7 @@ def parse_notebook(text: str, path: str) -> NotebookNode:
     """Parse a notebook's text; `path` is for errors.
 
     Raises:
-        InvalidNotebook: Saying what is wrong with it.
+        InvalidNotebook: If it is not a notebook; says why.
     """
     try:
         data = json.loads(text)
@@ -128,13 +128,13 @@ def _read_text(path: str) -> str:
     except OSError as problem:
         raise InvalidNotebook(path, f"it cannot be read ({problem.strerror})") from None
     except (ValueError, RuntimeError) as problem:
-        # A character that no name may have, or the home of nobody.
+        # A character that is not allowed in names, or the home of an unknown user.
         raise InvalidNotebook(path, f"it cannot be the path of a file ({problem})") from None
     return _from_script(path, text) if file.suffix in _SCRIPTS else text
 
 
 def _find_near(path: str) -> list[str]:
-    """Suggest a notebook beside the missing one, whose name is nearly the same, as the hint of the error."""
+    """Suggest a notebook with a similar name in the folder of the missing one, as the hint of the error."""
     file = Path(path).expanduser()
     names = sorted(each.name for each in file.parent.glob("*.ipynb"))
     import difflib  # lazily: few notebooks are missing
@@ -157,8 +157,8 @@ def _from_script(path: str, text: str) -> str:
 
 
 def repair(notebook: NotebookNode) -> NotebookNode:
-    """Add what a valid notebook has and programs that write notebooks often omit."""
-    # Each of these has one right value.
+    """Add required fields that programs which write notebooks often omit."""
+    # Only one value is right for each of these.
     kernelspec = notebook.metadata.get("kernelspec")
     if kernelspec is not None:
         kernelspec.setdefault("display_name", kernelspec.setdefault("name", DEFAULT_KERNEL))

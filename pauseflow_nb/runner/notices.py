@@ -12,12 +12,12 @@ from pauseflow_nb.runner.card_text import WRONG, render_box
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import kind_of, record
 
-_LOST = "What this cell showed was lost: the notebook could not be stored after the cell had run."
+_LOST = "The outputs of this cell were lost: the notebook could not be stored after the cell had run."
 
 
 def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
-    """Show above the first cell of a segment what did not come back."""
-    title = "Not everything came back after the pause:"
+    """Show above the first cell of a segment what could not be restored."""
+    title = "Not everything could be restored after the pause:"
     html, plain = _render_list(title, [str(loss) for loss in losses])
     _put(document, first, record("losses", html, plain, losses=[asdict(loss) for loss in losses]))
 
@@ -29,11 +29,11 @@ def put_ending(document: Document, first: int, sentence: str) -> None:
 
 
 def complete_cells(document: Document, done: int, failed: int | None = None) -> None:
-    """Give the cells that have run their statuses, where the notebook could not be stored since, and say what is missing.
+    """Set the statuses of cells that ran after the notebook was last stored, and say that their outputs are missing.
 
     Args:
-        document: The notebook as it was stored last.
-        done: How many cells have ended well.
+        document: The notebook, as last stored.
+        done: How many cells have succeeded.
         failed: Index of the cell that failed, if one did.
     """
     ended = dict.fromkeys(cell_statuses.list_missing(document, done), "completed")

@@ -18,17 +18,17 @@ from pauseflow_nb.runner.document import Document, is_sealed_by
 _INTERVAL_SECONDS = 1.0
 _SHARE_OF_TIME = 0.1
 
-#: In bytes. Systems allow 255, and the file is written first under a longer name, perhaps with the execution's id in it.
+#: Longest name of a file, in bytes. Systems allow 255, and the file is first written under a longer name.
 _LONGEST_NAME = 210
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def require_writable(path: str | None) -> None:
-    """Find out before anything runs that an output can never be written; a path that only looks so fails later.
+    """Check before anything runs that an output can be written; other errors show only when it is written.
 
     Raises:
-        InvalidParameter: Saying what is wrong with it.
+        InvalidParameter: If it cannot be written; says why.
     """
     if path is None:
         return
@@ -38,7 +38,7 @@ def require_writable(path: str | None) -> None:
     try:
         problem = _why_not_writable(Path(path).expanduser())
     except (OSError, ValueError, RuntimeError) as error:
-        # Too long for the system, or with a character that no name may have, or below the home of nobody.
+        # Too long for the system, with a character that is not allowed, or below the home of an unknown user.
         problem = f"cannot be the path of a file ({getattr(error, 'strerror', None) or error})"
     if problem is not None:
         raise InvalidParameter("output", f"{path} {problem}")
@@ -53,7 +53,7 @@ def _why_not_writable(output: Path) -> str | None:
         return f"has a name that is too long: at most {_LONGEST_NAME} bytes"
     if not output.parent.is_dir():
         return "is in a folder that does not exist: create it first, or check the path"
-    # The file is replaced as a whole, so it is the folder that counts.
+    # The file is replaced as a whole, so the permissions of the folder matter.
     if not os.access(output.parent, os.W_OK):
         return "is in a folder that you may not write to: choose another"
     return None
@@ -68,7 +68,7 @@ class OutputFile:
     Args:
         path: Path of the file; a symbolic link is followed, except one of another user, which is replaced.
         execution: Id of the execution.
-        is_first: Whether the execution writes the file for the first time, over what is there.
+        is_first: Whether the execution writes the file for the first time, over an existing file.
         on_moved: Called with the new path when the document is written beside the file.
     """
 
@@ -91,7 +91,7 @@ class OutputFile:
     every_seconds = _INTERVAL_SECONDS
 
     def read(self) -> bytes | None:
-        """Read the file, or the one beside it; None if it is not as some process wrote it for this execution."""
+        """Read the file, or the one beside it; None if it was not written for this execution, or was changed since."""
         found = map(_read_file, (self._other_path, self.path))
         return next((data for data in found if is_sealed_by(data, self._execution)), None)
 
@@ -153,7 +153,7 @@ class OutputFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            # At no moment more people may read it than the file that it replaces.
+            # At no time may more people be able to read it than the file that it replaces.
             with create(temporary, mode=_read_mode(self.path) or 0o666) as file:
                 file.write(data)
                 file.flush()

@@ -1,4 +1,4 @@
-"""Read the parameters of a notebook with their default values from its cell tagged `parameters`, without running it."""
+"""Read a notebook's parameters and their default values from its cell tagged `parameters`, without running it."""
 
 import ast
 import io
@@ -22,11 +22,11 @@ class Parameter:
     """One parameter."""
 
     name: str
-    #: Its type as it is written; empty if it is not.
+    #: Its type, as written in the cell; may be empty.
     annotation: str
-    #: Its default value as it is written.
+    #: Its default value, as written in the cell.
     expression: str
-    #: Whether that is a literal which JSON has.
+    #: Whether the default value is a literal that JSON can represent.
     is_literal: bool
     #: Its default value, if it is a literal.
     value: JSON
@@ -34,7 +34,7 @@ class Parameter:
 
 
 def find_parameters(notebook: NotebookNode, *, language: str) -> list[Parameter]:
-    """List the parameters in the order in which their last assignments stand; empty without a tagged cell."""
+    """List the parameters in the order of their last assignments; empty without a tagged cell."""
     cell = _tagged_cell(notebook)
     if cell is None:
         return []
@@ -46,12 +46,12 @@ def find_parameters(notebook: NotebookNode, *, language: str) -> list[Parameter]
 
 
 def read_defaults(notebook: NotebookNode) -> dict[str, JSON]:
-    """Read the default values that are literals, of a notebook in Python."""
+    """Read the default values that are literals from a Python notebook."""
     cell = _tagged_cell(notebook)
     try:
         found = [] if cell is None else _python_parameters(cell.source)
     except (SyntaxError, ValueError, tokenize.TokenError):
-        # A magic perhaps. Then only what is given is known before the cell has run.
+        # Perhaps a magic. Then only the caller's parameters are known before the cell has run.
         return {}
     return {each.name: each.value for each in found if each.is_literal}
 
@@ -116,8 +116,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Check that each parameter can be written into a notebook.
 
     Raises:
-        InvalidParameter: Naming the first that cannot.
-        InvalidValue: If they are no mapping.
+        InvalidParameter: If one cannot; names the first one.
+        InvalidValue: If they are not a mapping.
     """
     if not isinstance(parameters, Mapping):
         raise InvalidValue("parameters", parameters, 'must map names to values, such as {"alpha": 0.6}')
@@ -125,10 +125,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not name.isidentifier():
             raise InvalidParameter(str(name), "a name must be a Python identifier, such as `alpha`")
         try:
-            # This also finds texts that grow without end where parts of them are repeated.
+            # This also finds values whose text would be endless because parts are repeated.
             require_json(name, value)
         except NotJSON:
-            # Papermill writes more than JSON: numbers that are none, tuples, and keys that are numbers.
+            # Papermill writes more than JSON: NaN and infinity, tuples, and keys that are numbers.
             _check_value(name, value, "", 0)
         try:
             list(list_references(value))

@@ -1,4 +1,4 @@
-"""Answer what a running cell asks: to send a message, whether it has shown an error, and the answer to a pause."""
+"""Answer the questions of a running cell: for the answer to a pause, to send a message, and others."""
 
 import json
 
@@ -29,10 +29,10 @@ class Questions:
         Args:
             client: The connection to the kernel.
             text: The question.
-            cell: Index of the running cell; None: code of ours runs, or a setup cell that was passed.
+            cell: Index of the running cell; None: code of ours or an earlier setup cell runs.
         """
         kind, data = read_question(text)
-        # Some questions must wait until the recorder has every output that the cell has shown before them.
+        # Some questions must wait until the recorder has all earlier outputs of the cell.
         is_up_to_date = self._recorder.last_question == text
         if kind == "message":
             client.answer(json.dumps(self._observer.deliver(self._read_message(data))))
@@ -50,7 +50,7 @@ class Questions:
             client.answer(None)
 
     def _read_message(self, data: str) -> MessageRequest:
-        """Read a message, with secrets masked but in the addresses: one of them may be a secret."""
+        """Read a message with its secrets masked, except in addresses, which may be secrets."""
         fields = json.loads(data)
         return MessageRequest.from_dict(
             {**self._document.without_secrets(fields), "to": fields["to"], "link": fields["link"]}

@@ -1,4 +1,4 @@
-"""Write what a kernel sends on its iopub channel into the outputs of the cells, message by message, in linear time.
+"""Write the messages of a kernel's iopub channel into the outputs of the cells, in linear time.
 
 This module needs no connection to a kernel, so that it can be tested with messages alone.
 """
@@ -17,7 +17,7 @@ from pauseflow_nb.runner.stream_outputs import Outputs
 from pauseflow_nb.runner.widget_state import Widgets
 
 _OURS = "pauseflow"
-#: Levels of an output. A notebook may have a few more, and with some 500 neither can be written.
+#: Deepest nesting of an output. A notebook may be slightly deeper; about 500 levels cannot be written.
 _DEEPEST = 150
 _TOO_DEEP = f"(nested too deeply to be saved: more than {_DEEPEST} levels)"
 _DATA_KINDS = {"display_data", "execute_result", "update_display_data"}
@@ -47,7 +47,7 @@ class Recorder:
         document.before_writing = self.join
 
     def go_on(self) -> None:
-        """Continue with displays and widgets that earlier segments left in the document and that may still change."""
+        """Continue with displays and widgets of earlier segments, which may still change."""
         self._displayed = _find_displays(self._document)
         self.widgets.go_on()
 

@@ -65,10 +65,10 @@ def run_segment(
 
     Args:
         document: Filled as cells run; it is up to date at every moment, also when this raises.
-        briefing: What the kernel must know. A kernel of another language gets no briefing and has no steps.
+        briefing: The briefing for the kernel. A kernel of another language gets no briefing and has no steps.
         kernel: Name of the kernelspec.
         cwd: Working directory of the kernel.
-        observer: Called when something happens.
+        observer: Receives events.
         control: Through it, other threads stop this segment.
         env: Environment variables for the kernel, in addition to those of this process.
         start_timeout: Seconds until the kernel must be ready.
@@ -168,7 +168,7 @@ class _Segment:
         self._card: tuple[int, NotebookNode] | None = None
 
     def prepare(self) -> None:
-        """Prepare the document: put the decision in the place of the card, and remove what an earlier attempt left below."""
+        """Prepare the document: add the decision to the card, and remove the outputs of an earlier attempt below it."""
         document, briefing = self.document, self._briefing
         wake = briefing.wake
         if wake is not None:
@@ -183,7 +183,7 @@ class _Segment:
             self._output.save(document)
 
     def _decision(self, wake: Wake) -> cards.Decision:
-        # When the clock answers, the answer is among the exports only.
+        # If the clock has answered, only the exports hold the answer.
         exported = self._briefing.steps.get(wake.step, StepBriefing()).exports.get("$resume_data")
         envelope = exported if wake.callback is None and wake.kind == "suspend" else wake.callback
         return cards.describe_decision(wake, envelope if isinstance(envelope, dict) else None)
@@ -216,7 +216,7 @@ class _Segment:
         return self._note_losses(ready.losses)
 
     def _note_losses(self, losses: list[Loss]) -> SegmentEnd | None:
-        """Note what did not come back; returns an end if a cell needs it."""
+        """Note what could not be restored; return an end if a cell needs it."""
         if not losses:
             return None
         self.losses += losses
@@ -228,7 +228,7 @@ class _Segment:
         return self._end_before_cells(Failure("NotRestored", str(NotRestored(self._briefing.execution, needed))))
 
     def run_cells(self, client: KernelClient) -> SegmentEnd:
-        """Run what remains of the notebook."""
+        """Run the remaining cells of the notebook."""
         self._client = client
         between = BetweenCells(client, self.document, self._observer, self._briefing.segment, self._tick)
         end = self._check_again(client)
@@ -251,7 +251,7 @@ class _Segment:
         return self._complete()
 
     def _check_again(self, client: KernelClient) -> SegmentEnd | None:
-        """Run the fresh cells again after an answer; returns an end if what was shown does not hold any more."""
+        """Run the fresh cells again after an answer; return an end if shown values have changed."""
         briefing = self._briefing
         unread: list[Reply] = []
 
@@ -265,10 +265,10 @@ class _Segment:
         if self._control.request:
             return self._stop()
         if unread:
-            # What was shown may hold as before: nothing is known about it.
+            # The shown values may be unchanged: nothing is known about them.
             return self._end_before_cells(Failure(unread[0].ename, self.document.masked(unread[0].evalue)))
         found = [check.facts for check in checks]
-        # Who sends a question back decides nothing yet: it is asked anew, about what is found now.
+        # Sending back decides nothing yet: the question is asked again about the current values.
         is_sent_back = briefing.wake is not None and briefing.wake.sent_back is not None
         verdict = "go" if is_sent_back else fresh_cells.find_verdict(checks)
         fresh_cells.show_checks(self.document, checks, counts_as_shown=verdict != "fail")
@@ -386,7 +386,7 @@ class _Segment:
             cell_statuses.note_ended(self.document, index, "interrupted", has_error=True)
             return SegmentEnd("interrupted", self.checkpoint, outcome, failure)
         if may_fail and reply.status != "timeout" and not reply.is_storage_failure:
-            # As in papermill, an expected error is no failure.
+            # As in papermill, an expected error is not a failure.
             cell_statuses.note_ended(self.document, index, "completed")
             return None
         cell_statuses.note_ended(self.document, index, "failed", has_error=True)

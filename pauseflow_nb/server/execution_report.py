@@ -1,6 +1,6 @@
 """Write the report of an execution: one page, with nothing to load, of its decisions, its timeline and its outputs.
 
-For people who were not there, such as auditors. What a notebook has shown is sanitised as on the approval page.
+It is for people who were not involved, such as auditors. Outputs are sanitised as on the approval page.
 """
 
 import json
@@ -36,10 +36,10 @@ _NOT_LISTED = frozenset({"digest", "attempt", "kind"})
 
 @dataclass(frozen=True)
 class Report:
-    """The page, and what its check found."""
+    """The page, and the result of its check."""
 
     html: str
-    #: What was changed since it was signed, one sentence each; empty: nothing.
+    #: What was changed since it was signed, one sentence each.
     problems: list[str]
 
 
@@ -48,7 +48,7 @@ class _Decision:
     heading: str
     title: str
     message: Markup | None
-    #: What was asked, what was decided, and what identifies the record: names with texts.
+    #: Question, decision and identity of the record: names with texts.
     question: list[tuple[str, str]]
     decided: list[tuple[str, str]]
     proof: list[tuple[str, str]]
@@ -65,7 +65,7 @@ class _Event:
 @dataclass(frozen=True)
 class _Cell:
     number: int
-    #: None: it is no code, and `parts` is its text.
+    #: Source of a code cell; None for other cells, whose text is in `parts`.
     source: str | None
     parts: list[Markup]
 
@@ -176,7 +176,7 @@ def _say_what_was_decided(
 
 
 def _say_what_was_found(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Say what the fresh cells found, when an answer took effect or did not count."""
+    """Describe the checks of fresh cells, for an answer that took effect or did not count."""
     for check in record.get("checks") or ():
         yield f"{check['name']}, found {_moment(check['at'])}", check["reason"]
 

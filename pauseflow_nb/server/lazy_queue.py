@@ -85,7 +85,7 @@ class LazyQueue:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Let `drain` wait for the end of this block, in which an answer is applied and its sender gets the reply.
+        """Make `drain` wait for the end of this `with` block, which applies an answer and sends the reply.
 
         Raises:
             StoreUnavailable: If this server is being stopped.
@@ -101,7 +101,7 @@ class LazyQueue:
                 self._idle.set()
 
     async def drain(self, *, seconds: float = _DRAIN_SECONDS) -> None:
-        """Refuse new answers, and wait until the senders of those that have come have their replies."""
+        """Refuse new answers, and wait until the senders of earlier ones have their replies."""
         self._is_stopping = True
         if self._answers:
             self._idle.clear()
@@ -109,16 +109,16 @@ class LazyQueue:
                 await asyncio.wait_for(self._idle.wait(), seconds)
 
     def clean_up(self, removing: Coroutine[Any, Any, None]) -> None:
-        """Remove something that a request has left in the storage; `finish_cleanups` waits for it."""
+        """Remove files that a request has left in the storage; `finish_cleanups` waits for it."""
         task = asyncio.get_running_loop().create_task(removing)
         self._cleanups.add(task)
         task.add_done_callback(self._cleanups.discard)
 
     async def finish_cleanups(self, *, seconds: float = _DRAIN_SECONDS) -> None:
-        """Wait until nothing is left of the requests whose connection was closed.
+        """Wait until the files of requests whose connections were closed are removed.
 
         Args:
-            seconds: How long at most.
+            seconds: Longest time to wait.
         """
         # Tornado calls back in the next round of the loop.
         await asyncio.sleep(0)
@@ -150,7 +150,7 @@ class LazyQueue:
         return self._queue
 
     async def read_link(self, token: str, action: str) -> LinkTarget:
-        """Verify the token of a link, and read what it asks.
+        """Verify the token of a link, and read its question.
 
         Raises:
             UnknownLink: If this store did not sign it for this action.
@@ -160,14 +160,14 @@ class LazyQueue:
         return await queue.link_lookups.ask(Token(token, action))
 
     async def settle(self, target: LinkTarget, callback: Callback) -> Response:
-        """Settle what a link means; see `Queue.settle`.
+        """Settle the suspension of a link; see `Queue.settle`.
 
         Raises:
             TooManyAnswers: If too many answers to this execution wait.
         """
         claim, question = target.claim, target.question
         if callback.action == "cancel":
-            # There is nothing to check: it need not wait for the answers that are being checked.
+            # There is nothing to check, so it need not wait for answers that are being checked.
             return await self.call(Queue.settle, claim, callback)
         if question is not None and question.schema is None:
             with suppress(NeedsOwnTransaction):
@@ -175,10 +175,10 @@ class LazyQueue:
         return await self.answer(claim.execution, Queue.settle, claim, callback)
 
     async def _settle_unchecked(self, question: Question, claim: Claim, callback: Callback) -> Response:
-        """Settle with an answer that no schema restricts: it is judged at once, and needs no thread of its own.
+        """Settle with an answer to a question without a schema, which is judged at once, without a thread.
 
         Raises:
-            NeedsOwnTransaction: If it does need one, and nothing has changed.
+            NeedsOwnTransaction: If it needs its own transaction; nothing was changed.
         """
         queue = await self.opened()
         answer = Answer(claim, callback, judge(question, callback, queue.checker))
@@ -199,7 +199,7 @@ class LazyQueue:
 
 
 class _Turn:
-    """The answers to one execution that are applied or wait."""
+    """The answers to one execution that are being applied or wait."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()

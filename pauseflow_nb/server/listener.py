@@ -20,7 +20,7 @@ from pauseflow_nb.server.public.client_address import TrustedProxies
 from pauseflow_nb.server.public.connections import connection_limits, limit_connections
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, LinkLimits, OpenRequests, RateLimit
 
-#: In bytes; the handler of the links has its own limit.
+#: Largest request, in bytes; the handler of the links has its own limit.
 _LARGEST_BODY = 1024
 #: Seconds that `stop` waits for running requests.
 _STOP_SECONDS = 5
@@ -39,7 +39,7 @@ class Listener:
         connections: OpenRequests | None = None,
         chunks: RateLimit | None = None,
     ) -> None:
-        """Take an open queue, and where to listen; port 0 takes a free one."""
+        """Take an open queue, and the address to listen on; port 0 takes a free port."""
         self._queue, self._port, self._ip = LazyQueue.of(queue), port, ip
         self._connections, self._chunks = connections or connection_limits(), chunks
         self._routes = handlers(
@@ -63,7 +63,7 @@ class Listener:
         return ready.result()
 
     def stop(self) -> None:
-        """Stop listening after the running requests; has no effect if it does not listen."""
+        """Stop listening after the running requests; do nothing if it does not listen."""
         if self._loop is not None and self._stopping is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(2 * _STOP_SECONDS)

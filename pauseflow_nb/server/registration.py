@@ -86,7 +86,7 @@ class Registration:
                 self._stopping.wait(_RETRY_SECONDS)
 
     def _look_after(self, queue: Queue) -> None:
-        """Call `on_ready` once the server is ready, and notice a new worker that replaces one that ended."""
+        """Call `on_ready` when the server is ready, and log when a new worker has replaced one that ended."""
         while not self._stopping.is_set():
             if self._worker is not None and self.readiness != "ok":
                 self._wait_for(queue, self._worker)

@@ -41,10 +41,10 @@ _ALLOWED_HANDLERS = frozenset(
         "TrailingSlashHandler",
     }
 )
-#: How long a thread may run while another one waits for the interpreter. The event loop gives it up whenever it sends a
-#: response, and would wait for Python's usual 5 ms after each, while the thread that settles answers is busy.
+#: How long one thread may hold Python's global lock while another waits for it. The event loop releases the lock whenever
+#: it sends a response, and would wait up to Python's usual 5 ms each time while another thread settles answers.
 _SWITCH_SECONDS = 0.0005
-#: In bytes, for the login. Links and REST API have their own limits.
+#: Largest request for the login, in bytes. Links and REST API have their own limits.
 _LARGEST_BODY = 64 * 1024
 
 
@@ -110,7 +110,7 @@ def serve(
 
 
 def serve_only_ours(server: ServerApp) -> None:
-    """Take away what Jupyter Server serves beside links, REST API, login and events; give slow clients an end, and limit their number."""
+    """Remove the other handlers of Jupyter Server; limit the time and the number of connections."""
     _keep_ours(server.web_app.default_router)
     connections = server.http_server.conn_params
     connections.header_timeout = connections.body_timeout = float(IDLE_SECONDS)
@@ -178,7 +178,7 @@ def _check_port(settings: Settings, ip: str, port: int) -> int:
             if problem.errno == errno.EACCES:
                 raise InvalidValue("port", port, "may not be opened by this user: choose one above 1023") from None
             if problem.errno != errno.EADDRINUSE:
-                reason = "is no address of this machine: use 127.0.0.1, or 0.0.0.0 for all of its addresses"
+                reason = "is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for all of its addresses"
                 raise InvalidValue("ip", ip, reason) from None
             queue = Queue.open(settings)
             holder = queue.find_listener(port)

@@ -114,7 +114,9 @@ class WorkerProcess:
         self._send_secrets(self._process)
         status = self._process.wait()
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            # What it has not read is written again here, and cannot be.
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
         return status
 
     def _send_secrets(self, process: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,4 @@
-"""Read and write the audit trail: who changed what, and when. The transaction of a change writes its line."""
+"""Read and write the audit trail: who changed what, and when. Each line is written in the transaction of its change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _PLAIN = tuple(column for column in audit.c if column.name != "details")
 
 @dataclass(frozen=True)
 class Line:
-    """What one line says; see `note`."""
+    """One line to add; see `note`."""
 
     execution: str
     what: str
@@ -49,13 +49,13 @@ def note(
         by: `"clock"`, `"link"`, `"user:NAME"`, or the id of a worker.
         segment: Number of the segment, if it concerns one.
         step: Name of the step, if it concerns one.
-        details: What else is worth knowing; never links and never what people sent.
+        details: Other facts; never links and never data that people sent.
     """
     note_all(connection, [Line(execution, what, by, segment, step, details)])
 
 
 def note_all(connection: sa.Connection, lines: Iterable[Line], moment: float | None = None) -> None:
-    """Add several lines, in their order; without a moment, now."""
+    """Add several lines in order, at a moment; the default is now."""
     moment = now(connection) if moment is None else moment
     rows = [
         {
@@ -73,7 +73,7 @@ def note_all(connection: sa.Connection, lines: Iterable[Line], moment: float | N
 
 
 def add_details(connection: sa.Connection, details: Mapping[str, Mapping[str, JSON]], *what: str) -> None:
-    """Add details to the newest line of executions that says one of these; the same transaction has written it."""
+    """Add details to the newest line of these kinds of each execution, which this transaction has written."""
     newest = sa.select(sa.func.max(audit.c.id)).where(audit.c.execution.in_(details), audit.c.what.in_(what))
     ids = connection.execute(newest.group_by(audit.c.execution)).scalars().all()
     found = connection.execute(sa.select(audit).where(audit.c.id.in_(ids)))
@@ -84,7 +84,7 @@ def add_details(connection: sa.Connection, details: Mapping[str, Mapping[str, JS
 
 
 def find_last(connection: sa.Connection, execution: str, what: str) -> dict[str, Any] | None:
-    """Read the newest line of one execution that says this; None if none does."""
+    """Read the newest line of this kind of an execution, or None."""
     where = (audit.c.execution == execution, audit.c.what == what)
     row = connection.execute(sa.select(audit).where(*where).order_by(audit.c.id.desc()).limit(1)).first()
     return None if row is None else dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)
@@ -101,7 +101,7 @@ def read_trail(connection: sa.Connection, execution: str) -> list[dict[str, Any]
 
 
 def _line_or_problem(connection: sa.Connection, plain: Row) -> dict[str, Any]:
-    """Read one line; of one whose details cannot be read say so in their place."""
+    """Read one line; if its details cannot be read, return the problem in their place."""
     try:
         return _line(connection.execute(sa.select(audit).where(audit.c.id == plain.id)).one())
     except (StoreDamaged, TypeError, ValueError) as problem:

@@ -1,4 +1,4 @@
-"""Read the latest changes of all executions with one cheap query, for those who watch them."""
+"""Read the latest changes of all executions with one cheap query, for live events."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _LAST_LINES = (
     .limit(sa.bindparam("most"))
 )
 _STANDING = sa.select(*(executions.c[name] for name in ("id", "state", "segment", "cells_done", "cells_total")))
-# In the order of an index, so that SQLite uses it. Where `ANALYZE` has found one state only, it would read all executions.
+# In the order of the index, so that SQLite uses it: if `ANALYZE` found one state only, it would read all executions.
 _RUNNING = _STANDING.where(executions.c.state == "running").order_by(executions.c.created_at)
 _SOME = _STANDING.where(executions.c.id.in_(sa.bindparam("ids", expanding=True)))
 
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an execution stands."""
+    """The state and progress of an execution."""
 
     execution: str
     state: str
@@ -40,14 +40,14 @@ class Standing:
 
 
 def last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[Line]:
-    """Read the last lines of the audit trail, the oldest of them first.
+    """Read the last lines of the audit trail, oldest first.
 
-    PostgreSQL hands out ids before it commits, so a line may appear before one that is there already:
-    "all after the last id" would lose it, and a reader has to know lines that it saw.
+    PostgreSQL assigns ids before it commits, so a new line may have a lower id than one that was already read: a
+    query for "all after the last id" would miss it, so a reader must remember the lines that it has seen.
 
     Args:
         connection: The database.
-        limit: How many lines at most.
+        limit: Most lines to read.
         lowest: The lowest id to read.
     """
     found = connection.execute(_LAST_LINES, {"lowest": lowest, "most": limit}).all()
@@ -55,10 +55,10 @@ def last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[L
 
 
 def running(connection: sa.Connection) -> list[Standing]:
-    """Read the progress of the executions that run now: it is in no audit trail."""
+    """Read the progress of running executions, which the audit trail does not hold."""
     return [Standing(*found) for found in connection.execute(_RUNNING)]
 
 
 def standing(connection: sa.Connection, ids: list[str]) -> list[Standing]:
-    """Read the progress of some executions; those that are gone are left out."""
+    """Read the state and progress of some executions; removed ones are left out."""
     return [Standing(*found) for found in connection.execute(_SOME, {"ids": ids})]

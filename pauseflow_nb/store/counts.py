@@ -1,4 +1,4 @@
-"""Count executions, late work and processes, for those who watch a server."""
+"""Count executions, late work and processes, for the metrics of a server."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from pauseflow_nb.store.tables import executions, segments, suspensions
 
 @dataclass(frozen=True)
 class Counts:
-    """How much there is, and how late the oldest is."""
+    """Numbers of executions, suspensions and processes, and the delay of the oldest work."""
 
-    #: State → number of executions; every state is there.
+    #: State → number of executions, for every state.
     executions: dict[str, int]
     #: Suspensions that wait for an answer or the clock.
     open_suspensions: int
     #: Seconds that the oldest queued segment has waited for a worker; 0 if none waits.
     queue_seconds: float
-    #: Seconds since the longest passed deadline that nothing has acted on; 0 if there is none.
+    #: Seconds since the oldest passed deadline without effect; 0 if there is none.
     overdue_seconds: float
     #: Kind of process → how many are alive: `worker`, `server`, `attached`.
     processes: dict[str, int]

@@ -1,4 +1,4 @@
-"""Show an execution whose rows are damaged: all of it that can be read, and why the rest cannot."""
+"""Show the readable parts of an execution whose rows are damaged, and why the rest cannot be read."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import STATES
 from pauseflow_nb.store.tables import executions
 
-#: What keys of a view hold, where another type would break a reader.
+#: Key of a view → the type that readers rely on.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "notebook": str,
     "output": (str, type(None)),
@@ -29,15 +29,15 @@ _KINDS_OF_SUSPENSION: dict[str, type | tuple[type, ...]] = {
     "schema": (dict, type(None)),
     "errors": (list, type(None)),
 }
-#: Keys that `reason`, `error` and an approval have.
+#: Keys of `reason`, `error` and an approval.
 _KEYS = {"reason": {"kind", "by"}, "error": {"type", "message"}, "approval": {"by", "at", "comment"}}
 
 
 def require_shape(view: dict[str, Any]) -> None:
-    """Check the values of a view that a damaged row could make invalid.
+    """Check the types of values in a view that a damaged row could make wrong.
 
     Raises:
-        StoreDamaged: If it is not; naming the key.
+        StoreDamaged: If a value is wrong; names its key.
     """
     if view["state"] not in STATES:
         raise StoreDamaged(f"its state {view['state']!r} is unknown here; a newer pauseflow_nb may have written it")
@@ -56,10 +56,10 @@ def require_shape(view: dict[str, Any]) -> None:
 
 
 def damaged_view(connection: sa.Connection, execution: str, problem: Exception) -> list[dict[str, Any]]:
-    """Show what can be read of an execution, and `problem`; empty if there is none of this id.
+    """Show the readable parts of an execution, and `problem`; empty if there is none with this id.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: If not even its id can be read: then it is the database that is damaged.
+        sqlalchemy.exc.SQLAlchemyError: If not even its id can be read, because the database itself is damaged.
     """
     if connection.execute(sa.select(executions.c.id).where(executions.c.id == execution)).first() is None:
         return []
@@ -114,7 +114,7 @@ def _value_or(value: Any, kind: type, otherwise: Any) -> Any:
 
 
 def time_or_none(value: Any) -> str | None:
-    """Read a time of a row as text in ISO 8601; None if it is none."""
+    """Write a time in a row in ISO 8601; None if it is not a time."""
     try:
         return iso(value)
     except (TypeError, ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""Open the database, begin its transactions, explain its errors, read its clock.
+"""Open the database, begin transactions, explain errors and read the database's clock.
 
 SQLite in WAL mode or PostgreSQL, the same tables and the same statements on both. Every time in the
 store is the database's own clock: machines that share a store need not agree on theirs.
@@ -24,11 +24,11 @@ from pauseflow_nb.operator_secrets import mask_passwords
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 
-#: Where our tables live on PostgreSQL.
+#: Schema of our tables on PostgreSQL.
 SCHEMA = "pauseflow"
 
 _PATIENCE = timedelta(seconds=30)
-#: Seconds between two tries to begin while another process writes. SQLite itself would sleep up to 0.1 s.
+#: Seconds between two attempts to begin while another process writes. SQLite itself would sleep up to 0.1 s.
 _RETRY_SECONDS = 0.001
 
 #: States of PostgreSQL.
@@ -36,7 +36,7 @@ _SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 
 
 def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
-    """Open the database; an SQLite file is made if it is not there.
+    """Open the database; create an SQLite file that does not exist.
 
     Args:
         url: SQLAlchemy URL: `sqlite:////path/to/file` or `postgresql://…`.
@@ -61,11 +61,11 @@ def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
 
 @contextmanager
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a transaction that may write; it is committed at the end, durably.
+    """Open a transaction that may write; the commit at its end is durable.
 
     Raises:
-        StoreUnavailable: If the database is locked, gone or unfit. Nothing was changed, unless the connection broke while
-            it committed: then nobody knows.
+        StoreUnavailable: If the database is locked, missing or unusable. Nothing was changed, unless the connection
+            broke during the commit: then the outcome is unknown.
         StorageFull: If the disk is full; nothing was changed.
     """
     with _plain_errors(engine):
@@ -78,20 +78,20 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a connection for reading; takes no lock that a writer would wait for.
+    """Open a connection for reading, without a lock that writers would wait for.
 
     Raises:
-        StoreUnavailable: If the database is gone or unfit.
+        StoreUnavailable: If the database is missing or unusable.
     """
     with _plain_errors(engine), engine.connect() as connection:
         yield connection
 
 
-#: The clocks of the databases. Statements that are often executed are made once: to make one takes longer than to execute it.
+#: The clock of each database. Statements that run often are built once: building one takes longer than executing it.
 _CLOCKS = {
     # unixepoch('subsec') is NULL before SQLite 3.42.
     "sqlite": sa.select((sa.func.julianday("now") - 2440587.5) * 86400.0),
-    # Not now(): that is when the transaction began, which may have waited for a lock since.
+    # Not now(): that is the beginning of the transaction, which may have waited for a lock since.
     "postgresql": sa.select(sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53))),
 }
 
@@ -109,36 +109,36 @@ def iso(seconds: float | None) -> str | None:
 
 
 def are_among(*columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
-    """Select the rows whose columns are one of some keys, which `name_keys` passes when the statement is executed."""
-    # SQLite uses no index for a comparison of several columns at once: the first column alone leads to the rows.
+    """Select the rows with one of some keys, which `name_keys` passes; the first column finds them by an index."""
+    # SQLite uses no index for a comparison of several columns at once.
     firsts = sa.bindparam("firsts", expanding=True, type_=columns[0].type)
     keys = sa.bindparam("keys", expanding=True, type_=sa.types.TupleType(*[column.type for column in columns]))
     return columns[0].in_(firsts), sa.tuple_(*columns).in_(keys)
 
 
 def name_keys(keys: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
-    """Make the parameters of a statement with `are_among`."""
+    """Return the parameters of a statement with `are_among`."""
     known = list(keys)
     return {"firsts": list({key[0] for key in known}), "keys": known}
 
 
 def lock_rows_of(selected: sa.Select[Any]) -> dict[bool, sa.Select[Any]]:
-    """Make both statements that keep rows, by whether they leave out what another transaction holds."""
+    """Build two statements that lock rows: one that waits for other transactions, and one that skips their rows."""
     return {skips: lock_row(selected, skip_locked=skips) for skips in (False, True)}
 
 
 def lock_row(statement: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:
-    """Keep the selected rows for this transaction. On SQLite the transaction holds the whole file already.
+    """Lock the selected rows for this transaction; on SQLite the transaction already locks the file.
 
     Args:
-        statement: What selects them.
-        skip_locked: Whether to leave out rows that another transaction holds, instead of waiting for it.
+        statement: Selects the rows.
+        skip_locked: Whether to skip rows that another transaction has locked, instead of waiting.
     """
     return statement.with_for_update(skip_locked=skip_locked)
 
 
 def is_conflict(problem: BaseException) -> bool:
-    """Whether PostgreSQL has undone a transaction because of others at the same time, so that it may be made again."""
+    """Whether PostgreSQL has rolled a transaction back because of concurrent ones, so that it may be repeated."""
     state = getattr(getattr(problem.__cause__, "orig", None), "sqlstate", None)
     return state in {_SERIALIZATION_FAILURE, _DEADLOCK}
 
@@ -154,7 +154,7 @@ def _shown(url: sa.URL) -> str:
 
 
 def url_with_password(engine: sa.Engine) -> str:
-    """Give the URL as another library must have it. Never for a message or a log."""
+    """Return the URL with its password, for another library; never for a message or a log."""
     return engine.url.render_as_string(hide_password=False)
 
 
@@ -169,20 +169,20 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
             "set PAUSEFLOW_DATA_DIR to a local disk, or PAUSEFLOW_DB to a PostgreSQL database",
         )
     _make_file(path, patience)
-    # mode=rw: a file that vanished must not come back empty.
+    # mode=rw: a file that was deleted must not be created again, empty.
     address = f"file:{quote(str(path))}?mode=rw"
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, timeout=patience.total_seconds(), check_same_thread=False)
-        # What DBOS sets on an engine of its own; it sets nothing on an engine of ours.
+        # DBOS sets this only on engines that it makes itself.
         connection.isolation_level = "IMMEDIATE"
-        # A text that another program has damaged is shown as well as can be; it must not hide the rows beside it.
+        # A text damaged by another program is shown as well as possible; it must not hide other rows.
         connection.text_factory = lambda data: data.decode(errors="replace")
         for pragma in ("foreign_keys=ON", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    # Parameters are what people wrote, and keys: no error may hold them.
+    # Parameters contain data of people, and keys: no error may contain them.
     options: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "hide_parameters": True}
     options["json_deserializer"] = _read_json
     options["execution_options"] = {"writer": _Writer(patience)}
@@ -194,7 +194,7 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
 
     @sa.event.listens_for(engine, "checkout")
     def _(_connection: object, record: Any, _proxy: object) -> None:
-        # A deleted file can still be written through an open connection, and all of it is lost.
+        # A deleted file can still be written through an open connection, and that data is lost.
         try:
             inode = path.stat().st_ino
         except FileNotFoundError:
@@ -208,7 +208,7 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Lets the threads of this process write to one SQLite file one after the other; none sleeps while another writes."""
+    """Makes the threads of this process take turns to write to an SQLite file, without polling."""
 
     patience: timedelta
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -227,7 +227,7 @@ class _Writer:
     def begin(self, connection: sa.Connection) -> None:
         """Begin a transaction that writes.
 
-        pysqlite begins a transaction at its first write: what was read before it would stand outside, and updates are
+        pysqlite begins a transaction at the first write: earlier reads would be outside of it, and updates would be
         lost. Not in an engine's "begin" event: DBOS's migrations begin their own.
         """
         deadline = time.monotonic() + self.patience.total_seconds()
@@ -248,7 +248,7 @@ class _Writer:
 
 
 def _is_busy(problem: BaseException | None) -> bool:
-    # Extended codes carry the plain one in their lowest byte.
+    # The lowest byte of an extended code is the plain code.
     return (getattr(problem, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
@@ -256,7 +256,7 @@ def _make_file(path: Path, patience: timedelta) -> None:
     try:
         if not path.exists():
             make_folder(path.parent)
-            # It holds the key that signs the links. Another process may make it at this moment.
+            # Private, because it holds the key that signs the links. Another process may create it at the same time.
             with contextlib.suppress(FileExistsError):
                 create(path).close()
         connection = sqlite3.connect(path, timeout=patience.total_seconds())
@@ -271,14 +271,14 @@ def _make_file(path: Path, patience: timedelta) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection, patience: timedelta) -> None:
-    """Switch a database to write-ahead logging, if it is not in that mode yet."""
+    """Switch a database to write-ahead logging, unless it is in that mode."""
     deadline = time.monotonic() + patience.total_seconds()
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as problem:
-            # SQLite's own timeout does not apply: of several processes that switch a new file, all but one are refused
-            # at once.
+            # SQLite's own timeout does not apply: if several processes switch a new file, all but one fail at
+            # once.
             if not _is_busy(problem) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
@@ -307,7 +307,7 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
         with connection.cursor() as cursor:
             cursor.execute(f"SET search_path TO {SCHEMA}, public")
             cursor.execute(f"SET lock_timeout TO {int(patience.total_seconds() * 1000)}")
-        # The pool rolls a connection back when it returns, which would undo a SET.
+        # The pool rolls returned connections back, which would undo a SET.
         connection.commit()
 
     return engine
@@ -317,12 +317,12 @@ def _read_json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise StoreDamaged(f"a value is no JSON ({problem})") from None
+        raise StoreDamaged(f"a value is not JSON ({problem})") from None
 
 
 @contextmanager
 def _plain_errors(engine: sa.Engine) -> Iterator[None]:
-    """Turn the driver's errors into sentences; what breaks a rule of a table stays `IntegrityError`."""
+    """Convert the driver's errors to ours, except `IntegrityError`."""
     try:
         yield
     except sa.exc.IntegrityError:
@@ -335,14 +335,14 @@ def _plain_errors(engine: sa.Engine) -> Iterator[None]:
         if isinstance(problem.orig, sqlite3.Error):
             raise _sqlite_error(named(engine), problem.orig) from problem
         if isinstance(problem, sa.exc.ProgrammingError) and getattr(problem.orig, "sqlstate", None) is None:
-            # The driver itself refuses it: PostgreSQL has not seen it.
+            # Refused by the driver: PostgreSQL has not seen it.
             raise _not_storable(problem) from problem
         is_lost = (
             isinstance(problem, (sa.exc.OperationalError, sa.exc.InterfaceError)) or problem.connection_invalidated
         )
         raise _postgresql_error(named(engine), problem.orig, is_lost=is_lost) from problem
     except sa.exc.StatementError as problem:
-        # Before the database has seen it: a value that is no JSON, or of another type than its column.
+        # Refused before the database has seen it: a value that is not JSON, or does not have the column's type.
         raise _not_storable(problem) from problem
     except sa.exc.TimeoutError as problem:
         raise StoreUnavailable(named(engine), "too many threads of this process use it at once: try again") from problem
@@ -351,17 +351,19 @@ def _plain_errors(engine: sa.Engine) -> Iterator[None]:
 
 
 def _not_storable(problem: sa.exc.StatementError) -> NotStorable:
-    # Waiting, as for a database that is locked, would never help.
+    # Waiting, as for a locked database, would not help.
     lines = str(problem.orig or problem).strip().splitlines()
     return NotStorable(lines[0] if lines else type(problem).__name__)
 
 
 def _explain_missing_file(path: str) -> StoreUnavailable:
-    return StoreUnavailable(path, "the file is gone: restore it from a backup, or restart to begin with an empty store")
+    return StoreUnavailable(
+        path, "the file was deleted: restore it from a backup, or restart to begin with an empty store"
+    )
 
 
 def _sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
-    # Extended codes carry the plain one in their lowest byte.
+    # The lowest byte of an extended code is the plain code.
     code = (getattr(problem, "sqlite_errorcode", None) or 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return StorageFull(path)
@@ -386,11 +388,11 @@ def _postgresql_error(name: str, problem: BaseException | None, *, is_lost: bool
     if state == "53100":
         return StorageFull(name)
     if state == "55P03":
-        return StoreUnavailable(name, "another process keeps what is needed locked: try again when it is done")
+        return StoreUnavailable(name, "another process has locked the rows: try again when it is done")
     if state == "3D000":
         return StoreUnavailable(name, "there is no such database: create it, or correct PAUSEFLOW_DB")
     if state[:2] == "28":
-        return StoreUnavailable(name, "user or password are refused: correct PAUSEFLOW_DB")
+        return StoreUnavailable(name, "the user or password is wrong: correct PAUSEFLOW_DB")
     if (is_lost and not state) or state[:2] in ("08", "57"):
         return StoreUnavailable(name, f"PostgreSQL does not answer: start it, or correct PAUSEFLOW_DB ({first})")
     return StoreUnavailable(name, f"PostgreSQL says: {first}")

@@ -1,4 +1,4 @@
-"""Read and write the signed records of an execution, in the order in which they were made, and their cells."""
+"""Read and write the signed records of an execution, in order, and the cells that they are about."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _LAST = (
     .group_by(decisions.c.execution)
     .subquery()
 )
-# Made once: to make such a statement takes longer than to execute it.
+# Made once: building the statement takes longer than executing it.
 _NEWEST = sa.select(decisions).join(
     _LAST, (decisions.c.execution == _LAST.c.execution) & (decisions.c.number == _LAST.c.number)
 )
@@ -32,13 +32,13 @@ _CELLS = sa.select(cell_lists).where(
 
 @dataclass(frozen=True)
 class Record:
-    """One row."""
+    """A row of the table."""
 
     execution: str
-    #: From 1, without a gap, within the execution.
+    #: Number of the record within the execution, from 1, without gaps.
     number: int
     signed: Signed
-    #: `CellList.digest` of the cells that it is about; None: an earlier version made it, and `signed.brief` has them.
+    #: `CellList.digest` of its cells; None if an earlier version made it, with the cells in `signed.brief`.
     cells: str | None
 
 
@@ -59,14 +59,14 @@ def list_brief(connection: sa.Connection, execution: str) -> list[Record]:
 
 
 def find_newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
-    """Read the newest record of executions; those without any are left out."""
+    """Read the newest record of each execution; executions without records are left out."""
     return {row.execution: _read(row) for row in connection.execute(_NEWEST, {"ids": ids})}
 
 
 def add_all(connection: sa.Connection, records: Iterable[Record], moment: float | None = None) -> None:
-    """Insert records.
+    """Insert records; the caller has locked the executions' rows, so that the numbers stay free.
 
-    The caller holds the executions' rows, so that no other takes their numbers. They are of a moment; without one, of now.
+    Their time is `moment`; the default is now.
     """
     moment = now(connection) if moment is None else moment
     rows = [
@@ -84,7 +84,7 @@ def add_all(connection: sa.Connection, records: Iterable[Record], moment: float 
 
 
 def add_cells(connection: sa.Connection, execution: str, cells: CellList) -> None:
-    """Store cells that records will be about, unless they are there; the caller holds the execution's row."""
+    """Store the cells for records, unless they are stored; the caller has locked the execution's row."""
     is_it = (cell_lists.c.execution == execution, cell_lists.c.digest == cells.digest)
     if connection.execute(sa.select(cell_lists.c.digest).where(*is_it)).first() is None:
         values = {"digest": cells.digest, "cells": cells.cells, "subjects": cells.subjects}
@@ -110,7 +110,7 @@ def find_cells(connection: sa.Connection, names: Collection[tuple[str, str]]) ->
 
 
 def copy(connection: sa.Connection, source: str, execution: str) -> None:
-    """Let a fork begin with the records of what it was forked from."""
+    """Copy the records of an execution to a fork of it."""
     records = list_brief(connection, source)
     copy_cells(connection, source, execution, {each.cells for each in records if each.cells is not None})
     if records:
@@ -118,7 +118,7 @@ def copy(connection: sa.Connection, source: str, execution: str) -> None:
 
 
 def copy_cells(connection: sa.Connection, source: str, execution: str, digests: Collection[str]) -> None:
-    """Give a fork cells of what it was forked from."""
+    """Copy cells of an execution to a fork of it."""
     for cells in find_cells(connection, {(source, digest) for digest in digests}).values():
         add_cells(connection, execution, cells)
 

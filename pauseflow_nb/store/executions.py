@@ -1,4 +1,4 @@
-"""Read and change the row of an execution, inside the transaction of the caller."""
+"""Read and change the rows of executions, in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from pauseflow_nb.store.audit import Line, note, note_all
 from pauseflow_nb.store.database import are_among, lock_row, lock_rows_of, name_keys, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
-#: A row of any table; its columns are attributes.
+#: A row of any table, with its columns as attributes.
 Row = sa.Row[Any]
 
-#: All states, in the order in which they come.
+#: All states, in the order in which they occur.
 STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "failed", "cancelled")
 
 #: States that an execution does not leave, except by `retry`.
@@ -29,7 +29,7 @@ _PLAIN = tuple(column for column in executions.c if not isinstance(column.type, 
 _AMONG = executions.c.id.in_(sa.bindparam("ids", expanding=True))
 _SEVERAL = sa.select(executions).where(_AMONG)
 _STARTERS = sa.select(*(executions.c[name] for name in ("id", "created_by", "options", "revocations"))).where(_AMONG)
-# In one order: see `segments`.
+# In a fixed order: see `segments`.
 _LOCKED = lock_rows_of(sa.select(*_PLAIN).where(_AMONG).order_by(executions.c.id))
 _SET_QUEUED = (
     executions.update().where(executions.c.id == sa.bindparam("of")).values(state="queued", segment=sa.bindparam("n"))
@@ -46,7 +46,7 @@ _QUEUES = (
     .where(executions.c.queues.is_not(None), *are_among(segments.c.execution, segments.c.n))
 )
 
-#: The option that says who called sudo to start it.
+#: The option that names the caller of sudo who started it.
 _VIA = "created_via"
 
 
@@ -54,10 +54,10 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
     """Insert a queued execution.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: If another one that has not ended owns the output.
+        sqlalchemy.exc.IntegrityError: If another execution that has not ended owns the output.
     """
     if values.get("parent") is None:
-        # A nested one takes over who started its parent.
+        # A nested execution was started by the person who started its parent.
         options = {name: value for name, value in values["options"].items() if name != _VIA}
         values["options"] = options | ({_VIA: facts_of(by)["via"]} if "via" in facts_of(by) else {})
     connection.execute(
@@ -75,7 +75,7 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
 
 
 def find_starter(row: Row) -> Who:
-    """Read who started an execution, and who called sudo for that."""
+    """Read who started an execution, and who called sudo to do so."""
     return Who(row.created_by, via=row.options.get(_VIA))
 
 
@@ -107,14 +107,14 @@ def require(connection: sa.Connection, execution: str) -> Row:
 
 
 def find_plain(connection: sa.Connection, execution: str) -> Row | None:
-    """Read the columns of a row that hold no JSON, which can always be read."""
+    """Read the columns of a row that are not JSON, which can always be read."""
     return connection.execute(sa.select(*_PLAIN).where(executions.c.id == execution)).first()
 
 
 def find_queues(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """Find the queue of each of some segments, named by execution and number: that of the cell it begins with.
+    """Find the queues of segments, named by execution and number, from the cells that they begin with.
 
-    Those of executions that use the default queue only are left out.
+    Executions that use only the default queue are left out.
     """
     return {
         (row.execution, row.n): QueuePlan.parse(row.queues).find(row.first_cell)
@@ -123,17 +123,17 @@ def find_queues(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> d
 
 
 def lock(connection: sa.Connection, execution: str) -> Row | None:
-    """Read a row and keep it; lock the segment's row before."""
+    """Lock and read a row; lock the segment's row before."""
     return connection.execute(lock_row(sa.select(executions).where(executions.c.id == execution))).first()
 
 
 def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
-    """Keep a row, and read the columns that hold no JSON; lock the segment's row before."""
+    """Lock a row, and read the columns that are not JSON; lock the segment's row before."""
     return connection.execute(lock_row(sa.select(*_PLAIN).where(executions.c.id == execution))).first()
 
 
 def lock_all(connection: sa.Connection, ids: Sequence[str], *, skip_locked: bool = False) -> dict[str, Row]:
-    """Keep several rows, and read the columns that hold no JSON; lock the segments' rows before."""
+    """Lock several rows, and read the columns that are not JSON; lock the segments' rows before."""
     return {row.id: row for row in connection.execute(_LOCKED[skip_locked], {"ids": list(ids)})}
 
 
@@ -144,12 +144,12 @@ def find_owner(connection: sa.Connection, output: str) -> Row | None:
 
 
 def set_state(connection: sa.Connection, execution: str, state: str, **values: Any) -> None:
-    """Move to a state that is not final."""
+    """Change the state to one that is not final."""
     _update(connection, execution, state=state, **values)
 
 
 def set_queued(connection: sa.Connection, numbers: Mapping[str, int]) -> None:
-    """Move to the state `queued`, each execution with the segment of this number."""
+    """Change the states of executions to `queued`, with the number of the next segment of each."""
     connection.execute(_SET_QUEUED, [{"of": execution, "n": n} for execution, n in numbers.items()])
 
 
@@ -166,12 +166,12 @@ class Ending:
     reason: dict[str, JSON] | None = None
     #: `{type, message, cell, step}`
     error: dict[str, JSON] | None = None
-    #: Seconds after which anybody may write the decision into the notebook; None if it needs none.
+    #: Seconds after which any process may write the decision into the notebook; None if there is nothing to write.
     record_after: float | None = None
 
 
 def end(connection: sa.Connection, execution: str, state: str, **how: Any) -> None:
-    """Move to a final state; see `Ending`. The caller holds the row and knows that it is not final yet."""
+    """Change to a final state; see `Ending`. The caller has locked the row, and its state is not final."""
     end_all(connection, [Ending(execution, state, **how)], now(connection))
 
 
@@ -181,13 +181,13 @@ def end_all(
     moment: float,
     details: Mapping[str, Mapping[str, JSON]] = MappingProxyType({}),
 ) -> None:
-    """Move executions to final states at a moment; see `end`.
+    """Change executions to final states at a moment; see `end`.
 
     Args:
         connection: The transaction.
         endings: How each ends.
         moment: When, in seconds since 1970.
-        details: What else the line of the audit trail about each says, by execution.
+        details: Further details for the line of each in the audit trail, by execution.
     """
     rows = [
         {
@@ -236,39 +236,39 @@ def name_children(connection: sa.Connection, execution: str, *, step: str, segme
 
 
 def _by_place(child: Any) -> tuple[float, int, str]:
-    # Those of one request are created in one moment. An earlier version has noted no places.
+    # Those of one request have the same time of creation. An earlier version did not record their order.
     return child.created_at, child.nested.get("place", 0), child.id
 
 
 def reopen(connection: sa.Connection, execution: str) -> None:
-    """Queue one that had ended.
+    """Queue an execution that had ended.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: If another one has taken the output since.
+        sqlalchemy.exc.IntegrityError: If another execution owns the output now.
     """
     cleared = dict.fromkeys(("reason", "error", "ended_at", "record_due", "suspend_by"))
     _update(connection, execution, state="queued", **cleared)
 
 
 def ask_to_suspend(connection: sa.Connection, execution: str, by: str | None) -> None:
-    """Note who requests that it be suspended at the next cell; None: nobody any more."""
+    """Record who requests a suspend at the next cell; None: drop the request."""
     _update(connection, execution, suspend_by=by)
 
 
 def list_to_suspend(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
-    """List those of some executions that are to be suspended, and who requested it."""
+    """Return those executions that should be suspended, and who requested it."""
     where = (executions.c.id.in_(ids), executions.c.suspend_by.is_not(None))
     found = connection.execute(sa.select(executions.c.id, executions.c.suspend_by).where(*where))
     return {row.id: row.suspend_by for row in found}
 
 
 def set_progress(connection: sa.Connection, execution: str, done: int) -> None:
-    """Note how many cells are done."""
+    """Record how many cells are done."""
     _update(connection, execution, cells_done=done)
 
 
 def attach(connection: sa.Connection, execution: str, process: str | None) -> None:
-    """Give an execution to a process that runs it itself, or to the workers with None."""
+    """Attach an execution to a process, or with None to no process, so that workers run it."""
     _update(connection, execution, attached_to=process)
 
 
@@ -277,8 +277,8 @@ def count_unended(connection: sa.Connection, *, by: str | None = None, queue: st
 
     Args:
         connection: The database.
-        by: Only those that this user has started.
-        queue: Only those of notebooks of this queue.
+        by: Count only those that this user has started.
+        queue: Count only those of notebooks of this queue.
     """
     where: list[sa.ColumnElement[bool]] = [executions.c.ended_at.is_(None), executions.c.parent.is_(None)]
     if by is not None:
@@ -295,38 +295,38 @@ def list_started_by(connection: sa.Connection, by: str) -> list[str]:
 
 
 def list_attached(connection: sa.Connection, process: str) -> list[str]:
-    """List the executions that a process keeps for itself."""
+    """List the executions attached to a process."""
     return list(connection.execute(sa.select(executions.c.id).where(executions.c.attached_to == process)).scalars())
 
 
 def list_unended(connection: sa.Connection, process: str) -> list[Row]:
-    """List the executions that a process keeps for itself and that have not ended: `id`, `state`, `segment`."""
+    """List the executions attached to a process that have not ended: `id`, `state`, `segment`."""
     columns = (executions.c.id, executions.c.state, executions.c.segment)
     where = (executions.c.attached_to == process, executions.c.ended_at.is_(None))
     return list(connection.execute(sa.select(*columns).where(*where).order_by(executions.c.created_at)))
 
 
 def list_abandoned(connection: sa.Connection, limit: int = 20) -> list[str]:
-    """List executions that are attached to a process which is not registered any more."""
+    """List executions attached to a process that is no longer registered."""
     is_known = sa.exists().where(workers.c.id == executions.c.attached_to)
     where = (executions.c.attached_to.is_not(None), executions.c.ended_at.is_(None), ~is_known)
     return list(connection.execute(sa.select(executions.c.id).where(*where).limit(limit)).scalars())
 
 
 def list_to_record(connection: sa.Connection, limit: int = 20) -> list[str]:
-    """List executions whose notebooks do not show yet how they ended, those first that are due for the longest time."""
+    """List executions whose notebooks do not show their end yet, longest overdue first."""
     where = executions.c.record_due <= now(connection)
     statement = sa.select(executions.c.id).where(where).order_by(executions.c.record_due).limit(limit)
     return list(connection.execute(statement).scalars())
 
 
 def claim_record(connection: sa.Connection, row: Row, seconds: float) -> Row | None:
-    """Let the caller alone write how an execution ended into its notebook; None if another process does, or has.
+    """Claim the task to write an execution's end into its notebook; None if another process has it or has done it.
 
     Args:
         connection: The caller's transaction.
-        row: The execution as the caller has read it, with the time since which the notebook waits for that.
-        seconds: After which another process may do it, because the caller has died.
+        row: The execution as the caller has read it, with the time when this became due.
+        seconds: How long the claim holds, in case the caller dies.
     """
     where = (executions.c.id == row.id, executions.c.record_due == row.record_due)
     values = {"record_due": now(connection) + seconds}
@@ -334,13 +334,13 @@ def claim_record(connection: sa.Connection, row: Row, seconds: float) -> Row | N
 
 
 def is_record_claimed(connection: sa.Connection, row: Row) -> bool:
-    """Lock an execution, and tell whether the claim of `claim_record` that gave this row still holds."""
+    """Lock an execution; return whether the claim of `claim_record` that returned this row still holds."""
     locked = lock_plain(connection, row.id)
     return locked is not None and locked.record_due == row.record_due
 
 
 def set_recorded(connection: sa.Connection, execution: str, *, due: float | None = None, **values: Any) -> None:
-    """Note that the notebook shows how it ended; `due`: when to write the output, if that is still to be done."""
+    """Record that the notebook shows the end; `due` is when to write the output, if it must still be written."""
     _update(connection, execution, record_due=due, **values)
 
 
@@ -351,7 +351,7 @@ def is_output_taken(connection: sa.Connection, row: Row) -> bool:
 
 
 def list_ended_before(connection: sa.Connection, moment: float) -> list[str]:
-    """List executions that ended before a moment, oldest first, if all that are nested in each other did."""
+    """List executions that ended before a moment, oldest first, if all related by nesting did, too."""
     is_old = (executions.c.ended_at < moment, executions.c.record_due.is_(None))
     found = connection.execute(sa.select(executions.c.id).where(*is_old).order_by(executions.c.ended_at)).scalars()
     old = dict.fromkeys(found)
@@ -359,7 +359,7 @@ def list_ended_before(connection: sa.Connection, moment: float) -> list[str]:
     pairs = connection.execute(
         sa.select(executions.c.id, executions.c.parent).join(parents, parents.c.id == executions.c.parent)
     ).all()
-    # One that must stay keeps the whole family, link by link.
+    # An execution that must stay keeps all that are related to it by nesting.
     while young := {name for pair in pairs for name in pair if name in old and not set(pair) <= old.keys()}:
         for name in young:
             del old[name]
@@ -367,12 +367,12 @@ def list_ended_before(connection: sa.Connection, moment: float) -> list[str]:
 
 
 def remove(connection: sa.Connection, execution: str) -> None:
-    """Remove an execution with everything that the tables know of it."""
+    """Remove an execution with all its rows."""
     connection.execute(executions.delete().where(executions.c.id == execution))
 
 
 def is_named_in_answers(connection: sa.Connection, execution: str, word: str) -> bool:
-    """Whether an answer to this execution, or the request that started it, has an ASCII word in it, such as a part of a file's name."""
+    """Whether an ASCII word, such as a part of a file's name, is in an answer to, or the request for, an execution."""
     columns = (callbacks.c.envelope, segments.c.wake, steps.c.exports, suspensions.c.envelope, starts.c.event)
     for column in columns:
         of_execution = column.table.c.execution == execution
@@ -383,7 +383,7 @@ def is_named_in_answers(connection: sa.Connection, execution: str, word: str) ->
 
 
 def _wake_parents(connection: sa.Connection, ids: Sequence[str], moment: float) -> None:
-    """Make due what parents wait for their children with: the clock looks whether all of them have ended."""
+    """Make the parents' suspensions due, so that the clock checks whether all children have ended."""
     for row in connection.execute(_PARENTS, {"ids": list(ids)}).all():
         where = (
             suspensions.c.execution == row.parent,

@@ -1,7 +1,7 @@
 """Store files (notebooks, snapshots, large bodies) in a folder on a disk, or at any fsspec URL.
 
-A name is `EXECUTION/…` with slashes. What is written is complete under its name or not there at all,
-and on a local disk it is durable when the call returns.
+A name is `EXECUTION/…` with slashes. A file is complete or does not exist under its name, and on a local disk it is
+durable when the call returns.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pauseflow_nb.remote_files import open_filesystem, require_client
 from pauseflow_nb.store.mounts import find_filesystem, is_network
 from pauseflow_nb.store.streams import FileStream
 
-#: What the ids of executions look like.
+#: Matches the ids of executions.
 _EXECUTION = re.compile(r"[0-9a-f]{12}")
 
 
@@ -30,9 +30,9 @@ class Files:
     """Reads and writes under one folder or URL."""
 
     def __init__(self, url: str) -> None:
-        """Take the `storage` setting; nothing is made yet."""
+        """Take the `storage` setting; nothing is created yet."""
         self.url = url.rstrip("/") if "://" in url else str(Path(url).expanduser().absolute())
-        #: The folder, if it is on a local disk: fsspec is then not needed at all.
+        #: The folder, if it is on a local disk, for which fsspec is not needed.
         self.local = _local(self.url)
 
     @property
@@ -41,16 +41,16 @@ class Files:
         return self.local is None or is_network(find_filesystem(self.local))
 
     def require_client(self) -> None:
-        """Check that what this kind of URL needs is installed.
+        """Check that the client for this kind of URL is installed.
 
         Raises:
-            StoreUnavailable: If it is not; it says what to install.
+            StoreUnavailable: If it is missing; says what to install.
         """
         if self.local is None:
             require_client(self.url)
 
     def folder(self, execution: str) -> str:
-        """Return the path or URL where kernels write the snapshots of an execution."""
+        """Return the path or URL of the folder for an execution's snapshots."""
         if self.local is not None:
             return str(self.local / execution / "snapshots")
         return f"{self.url}/{execution}/snapshots"
@@ -59,7 +59,7 @@ class Files:
         """Write a file as a whole.
 
         Raises:
-            StorageFull: If there is no room; what was there before is still there.
+            StorageFull: If there is no room; the previous file is unchanged.
             StoreUnavailable: If it cannot be written for another reason.
         """
         with self._own_errors():
@@ -69,7 +69,7 @@ class Files:
                 self._remote().pipe_file(f"{self.url}/{name}", data)
 
     def stream(self, name: str) -> FileStream:
-        """Begin a file that is written piece by piece, under a name that nothing else has.
+        """Begin a file that is written in pieces, under a new name.
 
         Raises:
             StorageFull: If there is no room.
@@ -106,7 +106,7 @@ class Files:
             return bool(self._remote().exists(f"{self.url}/{name}"))
 
     def remove(self, name: str) -> None:
-        """Remove a file or a folder with all that is in it; nothing happens if it is gone."""
+        """Remove a file, or a folder with its contents; do nothing if it does not exist."""
         with contextlib.suppress(FileNotFoundError), self._own_errors(FileNotFoundError):
             if self.local is None:
                 self._remote().rm(f"{self.url}/{name}", recursive=True)
@@ -122,11 +122,11 @@ class Files:
         else:
             remote, root = self._remote_at("")
             found = [_last(entry["name"]) for entry in remote.ls(root, detail=True)] if remote.exists(root) else []
-        # The user may have chosen a folder that holds other things, too.
+        # The user's folder may have other contents, too.
         return [name for name in found if _EXECUTION.fullmatch(name)]
 
     def ages(self, execution: str) -> Iterator[tuple[str, float]]:
-        """List the files of an execution by their names below its folder, with the seconds since their last change."""
+        """Return the files of an execution: name below its folder → seconds since its last change."""
         moment = time.time()
         if self.local is not None:
             top = self.local / execution
@@ -134,7 +134,7 @@ class Files:
                 for name in names:
                     path = Path(folder, name)
                     with contextlib.suppress(FileNotFoundError):
-                        # A link to another's data is as old as that: what counts is when the link was made.
+                        # A hard link has the age of the data: what counts is when the link was made.
                         facts = path.stat()
                         yield path.relative_to(top).as_posix(), moment - max(facts.st_mtime, facts.st_ctime)
             return
@@ -163,7 +163,7 @@ class Files:
         )
 
     def used_by(self, folder: str, prefix: str) -> int:
-        """Count the bytes of the files in one folder whose names begin in this way, also of those that are being written."""
+        """Count the bytes of files in one folder whose names have this prefix, also while they are written."""
         if self.local is not None:
             return sum(_size(path) for path in (self.local / folder).glob(f"{glob.escape(prefix)}*"))
         system, root = self._remote_at(folder)
@@ -172,7 +172,7 @@ class Files:
         return sum(each["size"] or 0 for each in system.ls(root, detail=True) if _last(each["name"]).startswith(prefix))
 
     def free(self) -> int | None:
-        """Count the bytes that the disk still has; None where that is not known."""
+        """Return the free bytes of the disk; None if that is unknown."""
         if self.local is None:
             return None
         place = next(folder for folder in (self.local, *self.local.parents) if folder.exists())
@@ -187,7 +187,7 @@ class Files:
 
     @contextlib.contextmanager
     def _own_errors(self, *others: type[Exception]) -> Iterator[None]:
-        """Raise one of our errors for those of the storage, except for `others`."""
+        """Convert errors of the storage to ours, except `others`."""
         try:
             yield
         except PauseflowError:
@@ -199,7 +199,7 @@ class Files:
         except Exception as problem:
             if self.local is not None:
                 raise
-            # The client of an object store has errors of its own, for example where its server does not answer.
+            # Clients of object stores raise their own errors, for example if the server does not answer.
             sentence = (str(problem).strip() or type(problem).__name__).splitlines()[0]
             raise StoreUnavailable(self.url, f"{sentence}: check PAUSEFLOW_STORAGE and its permissions") from problem
 
@@ -234,7 +234,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Without it the new name may be gone after a power cut, though the bytes are there.
+    # Otherwise a power failure could lose the new name, although the bytes are stored.
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -249,7 +249,7 @@ def _last(path: str) -> str:
 
 
 def _changed_at(facts: dict[str, Any], unknown: float) -> float:
-    """When an object store says that a file was written; each has another word for it."""
+    """Return when a file was written, which each object store reports under another name."""
     for key in ("mtime", "created", "LastModified", "last_modified"):
         value = facts.get(key)
         if value is not None:

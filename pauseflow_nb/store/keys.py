@@ -1,4 +1,4 @@
-"""Keep the keys that sign links, manifests and decisions. They are in the database, so that links outlive every upgrade.
+"""Store the keys that sign links, manifests and decisions, in the database, so that links survive upgrades.
 
 Each key has two parts: a secret for what only this store verifies, and an Ed25519 pair for what anybody verifies.
 The newest key signs, the older ones verify, and withdrawn ones are only recognised.
@@ -29,7 +29,7 @@ _WITHDRAWN = sa.select(keys.c.id).where(keys.c.withdrawn_at.is_not(None))
 
 @dataclass(frozen=True)
 class Key:
-    """What may be known about a key: nothing secret."""
+    """The public facts about a key."""
 
     number: int
     #: SHA-256 of the public half, in hexadecimal.
@@ -44,13 +44,14 @@ class Key:
 
 
 def add_first(engine: sa.Engine) -> None:
-    """Make the first key if there is none."""
+    """Create the first key if there is none."""
     with reading(engine) as connection:
         if _all(connection):
             return
     with transaction(engine) as connection:
         if not _all(connection):
-            # A fixed id: of two processes that begin at once, the second waits for the first and then finds it.
+            # A fixed id: of two processes that start at the same time, the second waits for the first and finds its
+            # key.
             try:
                 with connection.begin_nested():
                     _add(connection, 1)
@@ -59,9 +60,9 @@ def add_first(engine: sa.Engine) -> None:
 
 
 def read_signer(connection: sa.Connection) -> Signer:
-    """Read the keys as they are at this moment.
+    """Read the current keys.
 
-    A transaction that stores what it signs locks its segment's row first: see `rotate`.
+    A transaction that stores something signed must lock its segment's row first: see `rotate`.
     """
     found = _all(connection)
     return _make_signer(
@@ -95,7 +96,7 @@ def export_public_pem(connection: sa.Connection, number: int) -> str:
     """Export the public half of a key as PEM.
 
     Raises:
-        UnknownKey: If there is none of this number.
+        UnknownKey: If there is no key with this number.
     """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # lazily: few commands need it
 
@@ -111,19 +112,20 @@ def signing_key(connection: sa.Connection) -> "Ed25519PrivateKey":
 
 
 def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> list[int]:
-    """Sign with a new key from now on.
+    """Add a key, which signs from now on.
 
     Args:
         connection: The transaction.
         by: Who requests it.
-        withdraw: Whether what older keys signed loses its validity: their links are refused, answers that came early
-            through them are dropped, and the snapshots of this moment are signed anew.
+        withdraw: Whether to withdraw the older keys: their links are refused, early answers through them are
+            dropped, and the current snapshots are signed again.
 
     Returns:
-        The numbers of the keys that were withdrawn.
+        The numbers of the withdrawn keys.
     """
     if connection.dialect.name == "postgresql":
-        # Who signs holds a row of this table: all that the old keys signed is in the database when this is granted.
+        # Transactions that sign lock a row of this table: everything signed by old keys is committed when this is
+        # granted.
         connection.execute(sa.text("LOCK TABLE segments IN EXCLUSIVE MODE"))
     before = read_signer(connection)
     found = _all(connection)
@@ -142,14 +144,14 @@ def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> lis
 
 
 def revoke(connection: sa.Connection, execution: str, *, by: str) -> None:
-    """Make all links of an execution invalid; those that are made from now on are valid."""
+    """Make all links of an execution made so far invalid."""
     where = executions.c.id == execution
     connection.execute(executions.update().where(where).values(revocations=executions.c.revocations + 1))
     _withdraw_links(connection, where, by, "links revoked")
 
 
 def require_valid(connection: sa.Connection, claim: Claim) -> None:
-    """Check that the link behind a verified claim was not withdrawn since; one that is no link's passes.
+    """Check that the link of a verified claim was not withdrawn since; claims without a link pass.
 
     Raises:
         LinkWithdrawn: If it was.
@@ -165,12 +167,12 @@ def require_valid(connection: sa.Connection, claim: Claim) -> None:
 
 
 def list_withdrawn(connection: sa.Connection) -> set[int]:
-    """List the numbers of the keys that are not valid any more."""
+    """List the numbers of the withdrawn keys."""
     return set(connection.execute(_WITHDRAWN).scalars())
 
 
 def _sign_again(connection: sa.Connection, table: sa.Table, before: Signer, after: Signer) -> None:
-    """Sign the snapshots that one table names; a signature that was not valid stays invalid."""
+    """Sign the snapshots in one table again; an invalid signature stays invalid."""
     identity = list(table.primary_key)
     where = table.c.signature.is_not(None)
     for row in connection.execute(sa.select(*identity, table.c.digest, table.c.signature).where(where)).all():
@@ -195,7 +197,7 @@ def _add(connection: sa.Connection, number: int, by: str | None = None) -> None:
 
 
 def _new_private() -> str:
-    """Make the private half of an Ed25519 key; any 32 random bytes are one (RFC 8032)."""
+    """Make a private Ed25519 key: any 32 random bytes are one (RFC 8032)."""
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 

@@ -1,4 +1,4 @@
-"""List the ids of executions, the newest first: all, those in some states, or those that a text finds."""
+"""List the ids of executions, newest first: of all, by state, or by a search."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,11 +9,11 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.store.search import SHORTEST, can_be_stored, find_by_index, holds
 from pauseflow_nb.store.tables import executions
 
-#: Executions that a search looks at before it uses the index. What is found often is found here, and not sorted.
+#: How many executions a search reads before it uses the index: frequent matches are found here, without sorting.
 _NEWEST = 500
-#: Executions that are looked at for a text that is too short for the index.
+#: Executions that are searched for a text that is too short for the index.
 _NEWEST_FOR_SHORT = 10_000
-#: What a list is sorted by, and the order.
+#: The columns and the order of lists.
 _PLACE = (executions.c.id, executions.c.created_at)
 _ORDER = (executions.c.created_at.desc(), executions.c.id)
 
@@ -27,19 +27,19 @@ def find_ids(
     limit: int = 50,
     offset: int = 0,
 ) -> list[str]:
-    """Find executions, the newest first.
+    """Find executions, newest first.
 
     Args:
         connection: The database.
-        states: Only those in one of these states.
-        text: Only those whose notebook, output or id contains this. One or two characters are looked for in the newest
-            10,000 executions only.
-        after: Only those that come after this one, which costs the same at any depth.
-        limit: How many at most.
-        offset: How many to skip; the database passes over each of them.
+        states: Find only executions in these states.
+        text: Find only executions whose notebook, output or id contains this text. A text of one or two characters is
+            searched for in the newest 10,000 executions only.
+        after: Find only executions after this one, which takes the same time for every page.
+        limit: Most executions to return.
+        offset: Number of executions to skip; the database reads each of them.
 
     Raises:
-        UnknownExecution: If there is none to come after.
+        UnknownExecution: If `after` does not exist.
     """
     where = [] if after is None else [_comes_after(connection, after)]
     chosen = None if states is None else sorted(set(states))
@@ -60,8 +60,8 @@ def find_ids(
 
 
 def find_beginning(connection: sa.Connection, beginning: str, limit: int) -> list[str]:
-    """Find the ids that begin with a text, the newest first."""
-    # An id is hexadecimal, and the index leads to a range, in every database and order of characters.
+    """Find the ids that begin with a text, newest first."""
+    # Ids are hexadecimal, so a range of the index holds them, in every database and collation.
     first = beginning.lower()
     where = (executions.c.id >= first, executions.c.id < f"{first}g")
     is_it = executions.c.id.startswith(first, autoescape=True)
@@ -80,18 +80,18 @@ def _comes_after(connection: sa.Connection, execution: str) -> sa.ColumnElement[
 def _select_newest(
     columns: Iterable[sa.Column[Any]], states: list[str] | None, where: list[sa.ColumnElement[bool]], count: int
 ) -> sa.Select[Any]:
-    """Select the newest executions, as many as are asked for."""
+    """Select the newest executions."""
     newest = sa.select(*columns).where(*where).order_by(*_ORDER).limit(count)
     if states is None:
         return newest
-    # An index holds the executions of one state in order; those of several states would have to be sorted, all of them.
+    # An index has the executions of one state in order; those of several states would all have to be sorted.
     parts = [sa.select(newest.where(executions.c.state == state).subquery()) for state in states]
     every = sa.union_all(*parts).subquery()
     return sa.select(every).order_by(every.c.created_at.desc(), every.c.id).limit(count)
 
 
 def _read_page(connection: sa.Connection, selected: sa.Select[Any], limit: int, offset: int) -> list[str]:
-    """Read ids in order. What is selected is selected first: otherwise a database may go through all that there are in order."""
+    """Read ids in order; the selection is a subquery, because a database might otherwise read all rows in order."""
     found = selected.cte("found").prefix_with("MATERIALIZED")
     ordered = sa.select(found.c.id).order_by(found.c.created_at.desc(), found.c.id)
     return list(connection.execute(ordered.limit(limit).offset(offset)).scalars())

@@ -1,4 +1,4 @@
-"""Upgrade the tables of a database to this version; several processes may try at the same time."""
+"""Create or upgrade the tables of a database; several processes may try at the same time."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pauseflow_nb.store.database import SCHEMA, named, reading, transaction
 from pauseflow_nb.store.search import create_index
 from pauseflow_nb.store.tables import metadata
 
-#: The newest migration. Beside the scripts, so that a database that is up to date costs one query.
+#: The newest migration. It is named here so that an up-to-date database needs only one query.
 HEAD = "0011"
 #: Every migration, oldest first.
 VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
@@ -21,7 +21,7 @@ _versions = sa.Table(
     sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
 
-# Any number, but the same for all of us: who holds it migrates.
+# Any number, the same in all processes: the one that holds this lock migrates.
 _LOCK = 7287_1
 
 
@@ -29,7 +29,7 @@ def migrate(engine: sa.Engine) -> None:
     """Create or update the tables.
 
     Raises:
-        StoreUnavailable: If the tables were made by a newer version than this, or the database is unfit.
+        StoreUnavailable: If the tables were made by a newer version than this, or the database is unusable.
     """
     with reading(engine) as connection:
         found = _version(connection)
@@ -42,12 +42,25 @@ def migrate(engine: sa.Engine) -> None:
     with transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            _create_schema(connection)
         found = _version(connection)
         if found is None:
             _create(connection)
         elif found != HEAD:
             _upgrade(connection)
+
+
+def _create_schema(connection: sa.Connection) -> None:
+    # Not IF NOT EXISTS: a user who may create no schema is refused although it is there.
+    if not sa.inspect(connection).has_schema(SCHEMA):
+        try:
+            connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+        except sa.exc.ProgrammingError as problem:
+            raise StoreUnavailable(
+                named(connection.engine),
+                f"{problem.orig}: grant CREATE on the database to its user, or create the schemas {SCHEMA} and "
+                f"{SCHEMA}_dbos AUTHORIZATION that user",
+            ) from problem
 
 
 def _version(connection: sa.Connection) -> str | None:
@@ -61,7 +74,7 @@ def _schema(connection: sa.Connection) -> str | None:
 
 
 def _create(connection: sa.Connection) -> None:
-    # What the scripts would come to, without loading what runs them: a test compares the two.
+    # The same as the result of all scripts, without loading Alembic: a test compares the two.
     metadata.create_all(connection, checkfirst=False)
     create_index(connection)
     _versions.create(connection)
@@ -76,5 +89,5 @@ def _upgrade(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
-    # Not "head": what the code needs is what HEAD says, and a test compares the two.
+    # Not "head": the code needs HEAD, and a test compares the two.
     command.upgrade(config, HEAD)

@@ -1,4 +1,4 @@
-"""Find the kind of file system that holds a path: on a network file system SQLite damages its database without a word.
+"""Find the type of the file system of a path: on a network file system, SQLite silently damages its database.
 
 Its write-ahead log needs memory that all processes share, and two machines have none.
 """
@@ -44,11 +44,11 @@ def find_filesystem(path: Path) -> str | None:
         found = [each for each in psutil.disk_partitions(all=True) if path.is_relative_to(each.mountpoint)]
     except (OSError, psutil.Error):
         return None
-    # The innermost one; of two at the same place the later one covers the earlier one.
+    # The innermost mount; of two at the same place, the later one hides the earlier one.
     mount = max(reversed(found), key=lambda each: len(Path(each.mountpoint).parts), default=None)
     return None if mount is None else str(mount.fstype)
 
 
 def is_network(filesystem: str | None) -> bool:
-    """Whether SQLite must not be used there."""
+    """Whether it is a network file system, on which SQLite must not be used."""
     return filesystem in _NETWORK

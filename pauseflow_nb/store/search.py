@@ -1,7 +1,7 @@
-"""Find executions by a part of a notebook's or output's path, or of an id, without reading all of them.
+"""Find executions by a part of their notebook, output or id, without reading all executions.
 
-An index of trigrams (all pieces of three characters) leads to them: FTS5 on SQLite, pg_trgm on PostgreSQL. Where a database has
-no such index, each execution is looked at: what is found is the same.
+This uses an index of trigrams, all substrings of three characters: FTS5 on SQLite, pg_trgm on PostgreSQL. Without
+such an index, every execution is read, with the same result.
 """
 
 import logging
@@ -11,25 +11,25 @@ import sqlalchemy as sa
 from pauseflow_nb.json_values import is_whole_text
 from pauseflow_nb.store.tables import executions
 
-#: Of the index; on SQLite also of the table that it is.
+#: Name of the index, which is a table on SQLite.
 INDEX = "executions_search"
 
-#: Characters of a text that an index of trigrams is asked for.
+#: Lengths of texts that are looked up in the index.
 SHORTEST, _LONGEST = 3, 40
-#: Characters; SQLite refuses to look for a text of 50,000 bytes.
+#: Longest text, in characters; SQLite refuses to search for a text of 50,000 bytes.
 _LONGEST_PATH = 5000
 _COLUMNS = (executions.c.id, executions.c.notebook, executions.c.output)
 _STATEMENTS = {
     "sqlite": (
         "DROP TABLE IF EXISTS executions_search",
-        # Without the places of the trigrams, it takes a third of the room.
+        # Without the positions of the trigrams, it takes a third of the space.
         """CREATE VIRTUAL TABLE executions_search
             USING fts5(id, notebook, output, tokenize = 'trigram', detail = none, columnsize = 0)""",
         "INSERT INTO executions_search (id, notebook, output) SELECT id, notebook, output FROM executions",
         """CREATE TRIGGER executions_search_insert AFTER INSERT ON executions BEGIN
             INSERT INTO executions_search (id, notebook, output) VALUES (new.id, new.notebook, new.output);
         END""",
-        # The index itself leads to its row of an execution: with VACUUM the numbers of the rows may change.
+        # The row of an execution is found by the index itself, because VACUUM may change row numbers.
         """CREATE TRIGGER executions_search_update AFTER UPDATE OF notebook, output ON executions BEGIN
             UPDATE executions_search SET notebook = new.notebook, output = new.output
             WHERE executions_search MATCH
@@ -44,9 +44,8 @@ _STATEMENTS = {
         END""",
     ),
     "postgresql": (
-        "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public",
         """CREATE INDEX executions_search ON executions USING gin
-            (id gin_trgm_ops, notebook gin_trgm_ops, output gin_trgm_ops)""",
+            (id {schema}.gin_trgm_ops, notebook {schema}.gin_trgm_ops, output {schema}.gin_trgm_ops)""",
     ),
 }
 
@@ -54,27 +53,41 @@ log = logging.getLogger(__name__)
 
 
 def create_index(connection: sa.Connection) -> None:
-    """Make the index if the database can: SQLite with FTS5, PostgreSQL with pg_trgm."""
+    """Create the index if the database supports it: SQLite with FTS5, PostgreSQL with pg_trgm."""
     try:
         with connection.begin_nested():
+            schema = _prepare_extension(connection) if connection.dialect.name == "postgresql" else ""
             for statement in _STATEMENTS[connection.dialect.name]:
-                connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(statement.replace("{schema}", schema))
     except sa.exc.DBAPIError as problem:
         log.info("a search looks at every execution, because this database has no index of trigrams: %s", problem.orig)
 
 
+def _prepare_extension(connection: sa.Connection) -> str:
+    """Create pg_trgm if it is not there; returns the schema in which it is, quoted."""
+    find = sa.text(
+        "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace "
+        "WHERE extname = 'pg_trgm'"
+    )
+    schema = connection.execute(find).scalar()
+    if schema is None:
+        schema = "public"
+        connection.exec_driver_sql("CREATE EXTENSION pg_trgm SCHEMA public")
+    return str(schema)
+
+
 def can_be_stored(text: str) -> bool:
-    """Whether the path of a notebook can contain a text: no NUL, no half of a surrogate pair, and not longer than any path."""
+    """Whether a stored path can contain a text: without NUL and half surrogate pairs, and not longer than paths."""
     return "\0" not in text and len(text) <= _LONGEST_PATH and is_whole_text(text)
 
 
 def holds(text: str, columns: sa.ColumnCollection[str, sa.ColumnElement[str]]) -> sa.ColumnElement[bool]:
-    """Whether id, notebook or output contain a text, whatever the case of its letters."""
+    """Whether id, notebook or output contain a text, ignoring case."""
     return sa.or_(*(columns[each.name].icontains(text, autoescape=True) for each in _COLUMNS))
 
 
 def find_by_index(connection: sa.Connection, text: str) -> sa.ColumnElement[bool]:
-    """Narrow a search to what the index finds; an index of PostgreSQL needs no condition of its own."""
+    """Restrict a search to matches of the index; PostgreSQL uses its index without another condition."""
     if connection.dialect.name != "sqlite":
         return sa.true()
     has_index = sa.text("SELECT 1 FROM sqlite_master WHERE name = :name").bindparams(name=INDEX)

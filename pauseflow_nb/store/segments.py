@@ -1,7 +1,6 @@
-"""Read and change the rows of segments: the fence that keeps all but one attempt out.
+"""Read and change the rows of segments, which fence out all but the newest attempt.
 
-A claim raises `attempt`. What an earlier attempt writes afterwards finds no row to change, and the function
-returns False.
+A claim raises `attempt`. Later writes of an earlier attempt then find no row to change, and return False.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +18,7 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
 
 _PLACE = (segments.c.execution, segments.c.n)
-# In one order, or two transactions that lock the same rows would wait for each other.
+# In a fixed order: otherwise two transactions that lock the same rows could wait for each other.
 _LOCKED = lock_rows_of(sa.select(segments).where(*are_among(*_PLACE)).order_by(*_PLACE))
 _NEWEST = (
     sa.select(segments.c.execution, sa.func.max(segments.c.n))
@@ -29,40 +28,40 @@ _NEWEST = (
 
 
 class HasSnapshot(Protocol):
-    """Something that names a signed snapshot, or none."""
+    """An object that names a signed snapshot, or none."""
 
     @property
     def snapshot(self) -> str | None:
-        """Name of its manifest."""
+        """Return the name of its manifest."""
 
     @property
     def digest(self) -> str | None:
-        """Digest of the manifest."""
+        """Return the digest of the manifest."""
 
     @property
     def signature(self) -> str | None:
-        """Ours, under the digest."""
+        """Return our signature of the digest."""
 
 
 @dataclass(frozen=True)
 class NewSegment:
-    """A segment that is to be queued."""
+    """A segment to queue."""
 
     execution: str
-    #: Its number, from 0.
+    #: Number of the segment, from 0.
     n: int
     #: Index of the cell to begin with.
     first_cell: int
-    #: What ended the suspension before it.
+    #: The wake: what ended the suspension before it.
     wake: Wake | None = None
-    #: The segment, or the run of a step, whose snapshot it begins with.
+    #: The segment or the run of a step with the snapshot that it begins from.
     saved_by: HasSnapshot | Row | None = None
-    #: Variables that this snapshot lacks, so that it must begin in the kernel that was kept.
+    #: Variables missing from this snapshot, for which the segment must run in the kept kernel.
     kernel_variables: list[dict[str, JSON]] | None = None
 
 
 def add_all(connection: sa.Connection, new: Iterable[NewSegment], moment: float | None = None) -> None:
-    """Insert segments that are queued at a moment; without one, now."""
+    """Insert segments that are queued at a moment; the default is now."""
     moment = now(connection) if moment is None else moment
     connection.execute(segments.insert(), [_values(each, moment) for each in new])
 
@@ -73,10 +72,10 @@ def find(connection: sa.Connection, execution: str, n: int) -> Row | None:
 
 
 def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
-    """Read a row and keep it.
+    """Lock and read a row.
 
-    Settling a suspension and ending a segment both begin with this: otherwise neither sees what the other has not
-    committed yet, and a callback that comes at the end of the step is lost.
+    Settling a suspension and ending a segment both begin with this: otherwise neither would see uncommitted changes
+    of the other, and a callback that arrives at the end of the step would be lost.
     """
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
 
@@ -84,12 +83,12 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
 def lock_all(
     connection: sa.Connection, keys: Sequence[tuple[str, int]], *, skip_locked: bool = False
 ) -> dict[tuple[str, int], Row]:
-    """Read and keep several rows; see `lock`.
+    """Lock and read several rows; see `lock`.
 
     Args:
         connection: The caller's transaction.
-        keys: Execution and number of each.
-        skip_locked: Whether to leave out rows that another transaction holds.
+        keys: Execution and number of each segment.
+        skip_locked: Whether to skip rows that another transaction has locked.
     """
     found = connection.execute(_LOCKED[skip_locked], name_keys(keys))
     return {(row.execution, row.n): row for row in found}
@@ -122,7 +121,7 @@ def lock_with_execution(connection: sa.Connection, execution: str) -> tuple[Row,
 
 
 def lock_latest_number(connection: sa.Connection, execution: str) -> None:
-    """Lock the newest segment of an execution, whatever its row holds."""
+    """Lock the newest segment of an execution, even if its row is damaged."""
     newest = sa.select(sa.func.max(segments.c.n)).where(segments.c.execution == execution).scalar_subquery()
     connection.execute(
         lock_row(sa.select(segments.c.n).where(segments.c.execution == execution, segments.c.n == newest))
@@ -130,7 +129,7 @@ def lock_latest_number(connection: sa.Connection, execution: str) -> None:
 
 
 def next_number(connection: sa.Connection, execution: str) -> int:
-    """Tell the number of the next segment of an execution whose row the caller has locked."""
+    """Return the number of the next segment of an execution whose row the caller has locked."""
     return next_numbers(connection, [execution])[execution]
 
 
@@ -140,29 +139,29 @@ def next_numbers(connection: sa.Connection, ids: Sequence[str]) -> dict[str, int
 
 
 def find_woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None:
-    """Read the next segment that an answer woke and did not refuse."""
+    """Find the next segment that an answer woke and that did not refuse the answer."""
     where = (segments.c.execution == execution, segments.c.n > n, segments.c.wake.is_not(None))
     found = connection.execute(sa.select(segments).where(*where).order_by(segments.c.n))
     return next((row for row in found if row.how != "refused"), None)
 
 
 def list_jobs(connection: sa.Connection, execution: str) -> list[tuple[int, int]]:
-    """List the jobs that its segments may have had: their numbers, and how often each was queued before."""
+    """List the possible jobs of its segments: number of the segment, and how often it was queued before."""
     found = connection.execute(sa.select(segments.c.n, segments.c.job).where(segments.c.execution == execution))
     return [(n, job) for n, last in found for job in range(last + 1)]
 
 
 def list_snapshots(connection: sa.Connection, execution: str) -> set[str]:
-    """List the snapshots that an execution may go back to."""
+    """List the snapshots from which an execution may continue."""
     statements = [sa.select(table.c.snapshot).where(table.c.execution == execution) for table in (segments, steps)]
     return {name for name in connection.execute(sa.union(*statements)).scalars() if name is not None}
 
 
 def claim(connection: sa.Connection, segment: Row, worker: str) -> Row:
-    """Begin an attempt; the caller holds the row and knows that it has not ended.
+    """Begin an attempt; the caller has locked the row, and the segment has not ended.
 
-    A row that is `running` was left by a process that died, which counts as a crash; or by this one, which could not
-    reach the store at its end.
+    A row that is `running` was left by a process that died, which counts as a crash, or by this process, which could
+    not reach the store at the end of the attempt.
     """
     moment = now(connection)
     was_running = segment.state == "running"
@@ -190,9 +189,9 @@ def checkpoint(
     signature: str,
     kernel_variables: list[dict[str, JSON]] | None = None,
 ) -> bool:
-    """Move the place to begin with forward; False if another attempt has taken over.
+    """Record a checkpoint, at which the segment would begin again; False if another attempt has taken over.
 
-    `kernel_variables`: those that the snapshot lacks and that are needed from there on, of one that waits in its kernel.
+    `kernel_variables`: for a kernel-bound execution, needed variables that are missing from the snapshot.
     """
     return _change(
         connection,
@@ -208,19 +207,19 @@ def checkpoint(
 
 
 def mark_seen(connection: sa.Connection, segment: Row) -> bool:
-    """Note that the attempt is alive; False if another one has taken over."""
+    """Record that the attempt is alive; False if another one has taken over."""
     return _change(connection, segment, seen_at=now(connection))
 
 
 def note_checked(connection: sa.Connection, segment: Row) -> bool:
-    """Note that the fresh cells have run again since the answer; False if another attempt has taken over."""
+    """Record that the fresh cells have run again since the answer; False if another attempt has taken over."""
     return _change(connection, segment, wake={**segment.wake, "is_checked": True})
 
 
 def is_lost(connection: sa.Connection, segment: Row) -> bool:
     """Whether this attempt was cancelled, or taken over by another.
 
-    One that has ended by itself is not lost: the process that runs it may not have noticed yet.
+    An attempt that has ended is not lost: its process may not have noticed the end yet.
     """
     columns = (segments.c.attempt, segments.c.state, segments.c.how)
     row = connection.execute(sa.select(*columns).where(*_is(segment.execution, segment.n))).first()
@@ -228,16 +227,16 @@ def is_lost(connection: sa.Connection, segment: Row) -> bool:
 
 
 def set_losses(connection: sa.Connection, execution: str, n: int, losses: list[dict[str, JSON]]) -> None:
-    """Note what the kernels of a segment could not restore, instead of what was noted before."""
+    """Record what the kernels of a segment could not restore, replacing an earlier record."""
     connection.execute(segments.update().where(*_is(execution, n)).values(losses=losses or None))
 
 
 def end(connection: sa.Connection, segment: Row, how: str) -> bool:
-    """End the segment; False if another attempt has taken over. Of one that has ended only `how` changes."""
+    """End the segment; False if another attempt has taken over. If it has ended, only `how` changes."""
     if segment.state == "ended":
         return _change(connection, segment, how=how)
     moment = now(connection)
-    # The time of a released one is counted already.
+    # The time of a released segment has already been added.
     attempt = moment - (segment.attempt_at or moment) if segment.state == "running" else 0.0
     return _change(
         connection,
@@ -258,13 +257,13 @@ def close(connection: sa.Connection, execution: str, n: int, how: str) -> None:
 
 
 def release(connection: sa.Connection, segment: Row, *, crashed: bool = False, new_job: bool = False) -> bool:
-    """Put the segment back into the queue, to begin at its last checkpoint; False if it is not ours any more.
+    """Return the segment to the queue, to begin at its last checkpoint; False if another attempt has taken over.
 
     Args:
         connection: The caller's transaction.
         segment: The row as it was claimed.
-        crashed: Whether this counts towards giving up.
-        new_job: Whether another job shall run it; then this one's number is worth nothing from now on.
+        crashed: Whether this counts as a crash.
+        new_job: Whether a new job will run it, so that the current job must do nothing.
     """
     moment = now(connection)
     return _change(
@@ -280,7 +279,7 @@ def release(connection: sa.Connection, segment: Row, *, crashed: bool = False, n
 
 
 def pass_on(connection: sa.Connection, segment: Row) -> bool:
-    """Leave a segment to another job without beginning an attempt; one that is `running` was left by a dead process."""
+    """Leave a segment to another job without beginning an attempt; a `running` one was left by a dead process."""
     died = segment.state == "running"
     return _change(
         connection,

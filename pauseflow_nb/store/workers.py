@@ -68,7 +68,7 @@ def add(connection: sa.Connection, process: str, kind: str, url: str | None, **s
         process: Its id, `host:pid:random`.
         kind: `"starting"`, `"worker"`, `"server"` or `"attached"`.
         url: Where a server answers.
-        serves: Of a worker: `queues` and `concurrency`.
+        serves: For a worker: its `queues` and `concurrency`.
     """
     before = time.time()
     moment = now(connection)

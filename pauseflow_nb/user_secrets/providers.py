@@ -1,6 +1,6 @@
 """Read the value of a secret from the environment, a mounted file or the keyring.
 
-Workers ask; a kernel does so only where cells are run by hand.
+Workers read them; a kernel does so only when cells are run by hand.
 """
 
 import importlib.util
@@ -14,21 +14,21 @@ from pathlib import Path
 from pauseflow_nb.errors import MissingSecret
 from pauseflow_nb.user_secrets.references import check_name
 
-#: Begins a variable that holds a secret; with `_FILE` at its end it holds the path of a file.
+#: Prefix of a variable that holds a secret; one that ends in `_FILE` holds the path of a file.
 VARIABLE_PREFIX = "PAUSEFLOW_SECRET_"
 #: Where Docker mounts secrets.
 _MOUNTED = Path("/run/secrets")
-#: Under which name the keyring has them: `keyring set pauseflow NAME`.
+#: Name of the service in the keyring: `keyring set pauseflow NAME`.
 KEYRING_SERVICE = "pauseflow"
-#: More is no secret but a file that lies there by mistake.
+#: A larger file is no secret, and was put there by mistake.
 _LARGEST = 256 << 10
 
 
 @dataclass(frozen=True)
 class Providers:
-    """Where secrets are looked for, in this order: the environment, the folders, the keyring."""
+    """The places where secrets are looked up, in this order: the environment, the folders, the keyring."""
 
-    #: The setting `secrets_dir`; its folder is looked into first.
+    #: The setting `secrets_dir`; this folder is searched first.
     secrets_dir: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
@@ -46,7 +46,7 @@ class Providers:
         raise MissingSecret(name, f"no provider has it: {self._advice(name)}")
 
     def describe(self) -> tuple[bool, str]:
-        """Say whether any provider has a secret, and for each which names it has, without any value."""
+        """Return whether any provider has a secret, and a line for each provider with the names that it has."""
         ours = [name for name in self.environment if name.startswith(VARIABLE_PREFIX)]
         names = sorted({name.removeprefix(VARIABLE_PREFIX).removesuffix("_FILE") for name in ours})
         listed = {"environment": names, **{str(folder): _names_in(folder) for folder in self._folders}}
@@ -70,7 +70,7 @@ class Providers:
         return None
 
     def _in_folders(self, name: str) -> str | None:
-        # Docker's names are small, as a rule.
+        # Docker's names are usually in lower case.
         files = (folder / each for folder in self._folders for each in dict.fromkeys((name, name.lower())))
         return next((value for file in files if (value := _read(name, file)) is not None), None)
 
@@ -92,7 +92,7 @@ class Providers:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Give the names that a variable may have: as written, and as a shell allows."""
+    """Return the names that the variable may have: as written, and as a shell allows."""
     yield from dict.fromkeys((name, re.sub(r"[^A-Za-z0-9]", "_", name).upper()))
 
 
@@ -100,12 +100,12 @@ def _checked(name: str, value: str) -> str:
     if not value:
         raise MissingSecret(name, "its value is empty")
     if "\0" in value:
-        raise MissingSecret(name, "its value is not a text")
+        raise MissingSecret(name, "its value is not text")
     return value
 
 
 def _read(name: str, file: Path) -> str | None:
-    """Read a mounted file, without the line end that editors add; None if there is none."""
+    """Read a mounted file without the final line break that editors add; None if there is no file."""
     try:
         if not file.is_file():
             return None
@@ -135,7 +135,7 @@ def _ask_keyring(name: str) -> str | None:
 
 
 def _describe_keyring() -> tuple[bool, str]:
-    """Say whether there is a keyring, and which."""
+    """Name the keyring in use, or say why there is none."""
     if importlib.util.find_spec("keyring") is None:
         return False, "not installed (pip install 'pauseflow-nb[keyring]')"
     with suppress(Exception):  # see above

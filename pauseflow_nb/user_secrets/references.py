@@ -9,14 +9,14 @@ from pauseflow_nb.cells import read_header
 from pauseflow_nb.errors import InvalidStep, InvalidValue
 from pauseflow_nb.json_values import JSON
 
-#: Begins a parameter that takes its value from a secret.
+#: Prefix of a parameter that takes its value from a secret.
 PREFIX = "secret:"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _NO_NAME = (
     "must be a name such as `API_KEY`: letters, digits, `_`, `-` and `.`, at most 128, with a letter or `_` first"
 )
-#: Where a call may be passed over: whether it runs is not known before.
+#: Syntax in which a call may be skipped: whether it runs is not known in advance.
 _MAYBE = (
     ast.If,
     ast.IfExp,
@@ -48,10 +48,10 @@ def check_name(name: object) -> str:
 
 
 def read_reference(value: object) -> str | None:
-    """Read the name in `secret:NAME`; None for every other value, such as a text that has blanks behind the colon.
+    """Read the name in `secret:NAME`; None for every other value, such as a text with spaces after the colon.
 
     Raises:
-        InvalidValue: If what stands behind the colon cannot be a name.
+        InvalidValue: If the text after the colon cannot be a name.
     """
     if not isinstance(value, str) or not value.startswith(PREFIX):
         return None
@@ -77,11 +77,11 @@ def list_references(value: JSON) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class NamesInCells:
-    """The names of secrets that cells write as text."""
+    """The names of secrets that cells contain as literal text."""
 
-    #: Those that the cells are sure to use, if they run at all; with the cell that uses each first.
+    #: Secrets that the cells always use when they run → index of the first cell that uses it.
     needed: dict[str, int] = field(default_factory=dict)
-    #: Those that they may use.
+    #: Secrets that the cells may use.
     possible: set[str] = field(default_factory=set)
 
 
@@ -129,7 +129,7 @@ def _name_in(call: ast.Call) -> str | None:
 
 
 def _parse(source: str) -> ast.AST | None:
-    """Parse a cell without its header and magics; None if the rest is no Python."""
+    """Parse a cell without its header and magics; None if the rest is not Python."""
     try:
         header = read_header(source)
     except InvalidStep:

@@ -11,42 +11,42 @@ from urllib.parse import quote, quote_plus
 
 from pauseflow_nb.json_values import JSON
 
-#: Stands in the place of a secret.
+#: What is shown instead of a secret.
 SECRET_MASK = "••••"  # noqa: S105 (it is what stands in place of one)
 
-#: A shorter value is masked only where it stands as a word of its own, or it would be found in every text.
+#: A shorter value is masked only as a separate word: otherwise it would be found in every text.
 _SHORTEST = 4
-#: Parts and encodings that are shorter are no secret by themselves.
+#: Shorter parts and encodings are not secret on their own.
 _SHORTEST_PART = 8
-#: From this length on a value is found also where a terminal or a library has wrapped it.
+#: A value of at least this length is also found where a terminal or a library has wrapped it.
 _SHORTEST_WRAPPED = 12
-#: The end of a stream is held back for what is at most this long; a longer value has lines, which are found alone.
+#: Most characters that are held back at the end of a stream; a longer value has lines, which are found separately.
 _LONGEST_HELD = 256
-# What rich, pprint, MIME and terminals insert into a long word: white space, also escaped, and colours.
+# Inserted into a long word by rich, pprint, MIME and terminals: white space, also escaped, and colours.
 _GAP = r"(?:\s|\\n|\x1b\[[0-9;]*m)*+"
 _GAPS = re.compile(r"(?:\s|\\n|\x1b\[[0-9;]*m)+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _QUOTED = re.compile(r"%[0-9A-Fa-f]{2}")
-#: What no quoting changes.
+#: Characters that no quoting changes.
 _UNCHANGED = re.compile(r"[A-Za-z0-9]+")
 
 
 class SecretMask:
-    """Masks the values that were passed to `add`."""
+    """Masks the secrets whose values were passed to `add`."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
         self._words: list[re.Pattern[str]] = []
         self._forms: list[_Forms] = []
         self._beginnings: set[str] = set()
-        #: For each kind of form what is in all of them, and the forms.
+        #: Groups of forms of the values; see `_Forms`.
         self._encoded: list[tuple[bytes, list[bytes]]] = []
 
     def __bool__(self) -> bool:
         return bool(self._values)
 
     def add(self, value: str) -> bool:
-        """Mask a value from now on; returns False if it is masked already."""
+        """Mask a value from now on; returns False if it was masked before."""
         if not value or value in self._values:
             return False
         self._values.add(value)
@@ -75,7 +75,7 @@ class SecretMask:
         return text
 
     def value(self, value: JSON) -> JSON:
-        """Return a copy of a JSON value with all texts masked, keys included."""
+        """Return a copy of a JSON value with all texts and keys masked."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -85,34 +85,34 @@ class SecretMask:
         return value
 
     def is_in(self, value: JSON) -> bool:
-        """Whether a JSON value holds one of the values as text, at any depth."""
+        """Whether a JSON value contains a secret as text, at any depth."""
         return bool(self.value(value) != SecretMask().value(value))
 
     def count_beginning(self, text: str) -> int:
-        """Count the characters at the end of a text with which a value may begin: the rest of it may follow."""
+        """Count the characters at the end of a text that may be the beginning of a secret."""
         most = min(len(text), _LONGEST_HELD)
         return next((count for count in range(most, 0, -1) if text[-count:] in self._beginnings), 0)
 
     def is_in_memory(self, memory: bytes) -> bool:
-        """Whether raw memory or a pickle holds a value, in UTF-8 in any form, or itself in UTF-32."""
+        """Whether raw memory or a pickle contains a secret: in any form as UTF-8, or unquoted as UTF-32."""
         return any(needle in memory and any(form in memory for form in forms) for needle, forms in self._encoded)
 
     @property
     def longest(self) -> int:
-        """Most bytes that `is_in_memory` looks for."""
+        """Return the length of the longest byte string that `is_in_memory` looks for."""
         return max((len(form) for _, forms in self._encoded for form in forms), default=0)
 
 
 class _Forms:
-    """Ways to write one value that have a part in common, the longest first."""
+    """Ways to write one value that share a part, the longest first."""
 
     def __init__(self, needle: str, written: Iterable[str]) -> None:
-        #: Is in all of them; empty if there is no such part.
+        #: The part that all of them share; may be empty.
         self.needle = needle
         self.written = sorted(set(written), key=lambda form: (-len(form), form))
 
     def beginnings(self) -> Iterator[str]:
-        """Give every text that one of them begins with and that is not all of it."""
+        """Return every proper prefix of the forms."""
         for form in self.written:
             if len(form) <= _LONGEST_HELD:
                 yield from (form[:count] for count in range(1, len(form)))
@@ -123,7 +123,7 @@ class _Forms:
         return self.needle.encode("utf-8", "surrogatepass"), written
 
     def mask(self, text: str) -> str:
-        """Mask what stands in a text in one piece."""
+        """Mask the forms that a text contains unwrapped."""
         for form in self.written:
             if form in text:
                 text = text.replace(form, SECRET_MASK)
@@ -135,7 +135,7 @@ class _Forms:
         return text
 
     def mask_wrapped(self, text: str, joined: str) -> str:
-        """Mask what is wrapped in a text; `joined` is the text without what wraps it."""
+        """Mask the forms that a text contains wrapped; `joined` is the text without the wrapping."""
         for form in self.written:
             plain = _join(form)
             if len(plain) >= _SHORTEST_WRAPPED and plain in joined:
@@ -144,7 +144,7 @@ class _Forms:
 
     @cached_property
     def _quoted(self) -> list[tuple[str, re.Pattern[str]]]:
-        """Those with quoted signs, whose digits may be letters of either case."""
+        """Return the forms with escaped characters, whose hexadecimal digits may be in either case."""
         return [
             (form, re.compile(_QUOTED.sub(lambda found: f"(?i:{found[0]})", re.escape(form))))
             for form in self.written
@@ -153,7 +153,7 @@ class _Forms:
 
 
 def _join(text: str) -> str:
-    """Remove what wraps long words."""
+    """Remove the characters that wrap long words."""
     joined = "".join(text.split())
     if "\x1b" in joined:
         joined = _COLOUR.sub("", joined)
@@ -161,7 +161,7 @@ def _join(text: str) -> str:
 
 
 def _list_forms(value: str) -> Iterator[_Forms]:
-    """List the ways in which a value, or a part of it that is a secret by itself, may be written."""
+    """List the ways to write a value, or a part of it that is itself secret."""
     parts = {part for part in (*_list_key_lines(value), *_list_json_texts(value)) if len(part) >= _SHORTEST_PART}
     for part in {value, *parts}:
         raw = part.encode("utf-8", "surrogatepass")
@@ -173,14 +173,14 @@ def _list_forms(value: str) -> Iterator[_Forms]:
 
 
 def _list_key_lines(value: str) -> Iterator[str]:
-    """Give the lines of a key in PEM's form and the like; those that say what it is are no secret."""
+    """List the lines of a key in PEM or a similar format, without the lines that only name its type."""
     for line in value.splitlines():
         if not line.startswith("-----"):
             yield line.strip()
 
 
 def _list_json_texts(value: str) -> Iterator[str]:
-    """Give the texts in a value that is JSON, such as the key file of a service account."""
+    """List the texts in a value that is JSON, such as the key file of a service account."""
     if value[:1] not in "{[":
         return
     try:
@@ -197,7 +197,7 @@ def _list_json_texts(value: str) -> Iterator[str]:
 
 
 def _quote(value: str, raw: bytes) -> Iterator[str]:
-    """Write a value as it is, and quoted in the usual ways."""
+    """Write a value unchanged, and quoted in the usual ways."""
     quoted = [quote(raw, safe=""), quote(raw), quote(raw, safe="~()*!.'"), quote_plus(raw)]
     escaped = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]]
     yield from (value, *quoted, *escaped)
@@ -206,7 +206,7 @@ def _quote(value: str, raw: bytes) -> Iterator[str]:
     yield from (_escape_for_scripts(each, signs) for each in escaped for signs in ("<>&", "<>&'"))
     yield from (json.dumps(each)[1:-1] for each in escaped)
     yield from (repr(value)[1:-1], ascii(value)[1:-1], repr(raw)[2:-1])
-    # As a regular expression and in a command.
+    # In a regular expression, and in a shell command.
     yield from (re.escape(value), shlex.quote(value).strip("'"))
     for apostrophe in ("&#x27;", "&#39;", "'"):
         yield from (html.escape(each).replace("&#x27;", apostrophe) for each in (value, *escaped))
@@ -215,21 +215,21 @@ def _quote(value: str, raw: bytes) -> Iterator[str]:
 
 
 def _escape_for_scripts(text: str, signs: str) -> str:
-    """Escape as JSON inside HTML is written."""
+    """Escape a text like JSON inside HTML."""
     for sign in signs:
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
 
 
 def _write_as_numbers(raw: bytes) -> Iterator[str]:
-    """Write the bytes as numbers: in hex, also with what libraries put between them, and as a list."""
+    """Write the bytes as numbers: in hex, with the usual separators, and as a list."""
     for digits in (raw.hex(), *(raw.hex(sign) for sign in ":- ")):
         yield from (digits, digits.upper())
     yield ", ".join(map(str, raw))
 
 
 def _write_as_base64(raw: bytes) -> set[str]:
-    """Write as base64, at each of the three places where it may begin in longer text, without what its neighbours decide."""
+    """Write in base64 at each of the three offsets within longer data, without characters that neighbours change."""
     found = set()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for before, first in ((0, 0), (1, 2), (2, 3)):

@@ -106,7 +106,7 @@ def test_an_unknown_kernel_by_flag(pauseflow: Pauseflow, good: Path) -> None:
         (["%%step a\n1", "%%step a\n2"], ["step 'a' (cell 2)", "cell 1 has this name already: rename one of them"]),
         (["%%step two words\n1"], ["write `%%step two_words`"]),
         (["x = 1\n%%step late\n1"], ["step 'late'", "must stand in the first line of its cell"]),
-        (["%step single\n1"], ["step 'single'", "has two signs"]),
+        (["%step single\n1"], ["step 'single'", "needs two percent signs"]),
         (["%%steps many\n1"], ["did you mean `%%step NAME`"]),
         (["%%step train-model\n1"], ["'train-model'", "Python identifier"]),
         (["%%step\n1"], ["a step needs a name"]),

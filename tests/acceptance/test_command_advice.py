@@ -88,7 +88,7 @@ def test_a_port_that_is_taken_is_said_only_to_who_gets_links(pauseflow: Pauseflo
         plain, asks = there("run", "plain.ipynb"), there("run", "ask.ipynb", "--until-pause")
 
     assert "is taken by another program" not in plain.stderr
-    assert asks.stderr.count("is taken by another program: links of this run work only while it lives") == 1
+    assert asks.stderr.count("is taken by another program: links of this run work only until it ends") == 1
 
 
 def test_the_beginning_of_an_id_is_enough_and_one_that_several_have_is_not(pauseflow: Pauseflow) -> None:

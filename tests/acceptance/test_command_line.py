@@ -325,7 +325,7 @@ def test_a_row_that_cannot_be_read_is_listed_with_its_reason(pauseflow: Pauseflo
     assert good in listed.stdout
     assert "cannot be shown" in listed.stdout
     assert "no JSON" in listed.stderr
-    assert "problem   this execution cannot be shown: a value is no JSON" in shown.stdout
+    assert "problem   this execution cannot be shown: a value is not JSON" in shown.stdout
     assert problems[good] is None
     assert "no JSON" in str(problems[bad])
     assert pauseflow("show", bad, "--json").execution["state"] == "cancelled"

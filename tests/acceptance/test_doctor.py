@@ -42,8 +42,8 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
     [
         ("PAUSEFLOW_STORAGE", "s3x://b", "there is no storage s3x://: use a folder, or a URL"),
         ("PAUSEFLOW_STORAGE", "/dev/null/files", "/dev/null/files"),
-        ("PAUSEFLOW_PROT", "1", "PAUSEFLOW_PROT is no setting: did you mean PAUSEFLOW_PORT?"),
-        ("PAUSEFLOW_ZZZZZZ", "1", "PAUSEFLOW_ZZZZZZ is no setting"),
+        ("PAUSEFLOW_PROT", "1", "PAUSEFLOW_PROT is not a setting: did you mean PAUSEFLOW_PORT?"),
+        ("PAUSEFLOW_ZZZZZZ", "1", "PAUSEFLOW_ZZZZZZ is not a setting"),
         ("PAUSEFLOW_PORT", "many", "port"),
         ("PAUSEFLOW_DB", "sqlite:////dev/null/x.db", "the store"),
         ("PAUSEFLOW_PUBLIC_URL", "https://nowhere.invalid", "public_url https://nowhere.invalid does not answer"),
@@ -95,8 +95,8 @@ def test_a_word_in_a_file_that_is_no_setting_is_named_once(pauseflow: Pauseflow,
     code, printed = wrong(pauseflow, *([str(folder / "n.ipynb")] if place == "notebook" else []))
 
     assert code == 1
-    assert printed.count("prot is no setting: did you mean port?") == 1
-    assert printed.count("smpt_host is no setting: did you mean smtp_host?") == 1
+    assert printed.count("prot is not a setting: did you mean port?") == 1
+    assert printed.count("smpt_host is not a setting: did you mean smtp_host?") == 1
 
 
 @pytest.mark.parametrize("place", ["beside", "data_dir"])

@@ -215,7 +215,7 @@ class TestTheRecord:
             facts_in(notebook, "fresh")["checks"][0]["new"] = "99.0"
 
         assert problems(road) == []
-        assert any("what was found when it ran again was changed" in each for each in problems(road, change))
+        assert any("the result of running it again was changed" in each for each in problems(road, change))
 
     def test_nor_that_it_was_asked_again(self, road: Road) -> None:
         view = ordered(road)
@@ -530,7 +530,7 @@ class TestErrors:
         ("%%fresh price\nx = 1", "there is nothing to compare"),
         ("%%fresh price\n# soon", "there is nothing to compare"),
         ("%%frehs price\n1", "did you mean `%%fresh NAME`?"),
-        ("%fresh price\n1", "`%fresh` has two signs"),
+        ("%fresh price\n1", "`%fresh` needs two percent signs"),
         ("x = 1\n%%fresh price\nx", "`%%fresh` must stand in the first line of its cell"),
     ],
 )  # fmt: skip

@@ -92,7 +92,7 @@ def test_exported_keys_are_public_and_openssl_reads_them(pauseflow: Pauseflow, t
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["keys", "export", "9"], "no key 9 in this store: `pauseflow keys list` shows those it has"),
+        (["keys", "export", "9"], "no key 9 in this store: `pauseflow keys list` shows its keys"),
         (["revoke", "nothing"], "no execution 'nothing' in this store"),
     ],
 )

@@ -25,7 +25,7 @@ def decided(pauseflow: Pauseflow) -> Path:
     shown = execution["suspended"][0]["shown"]
     stale = pauseflow("resume", execution["id"], "--shown", "0" * 64)
     assert stale.code == 2, stale.stderr
-    assert "what you saw has changed" in stale.stderr, stale.stderr
+    assert "the question has changed since you saw it" in stale.stderr, stale.stderr
     assert pauseflow("resume", execution["id"], "--shown", shown, "--wait").code == 0
     return pauseflow.folder / "out.ipynb"
 
@@ -84,8 +84,8 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
     ("text", "expected"),
     [
         ('{"cells": [], "metadata": {}, "cells": []}', "'cells' comes twice"),
-        ('{"cells": [], "metadata": {"a": NaN}}', "NaN is no number of JSON"),
-        ('{"cells": [], "metadata": {"a": 1e999}}', "1e999 is no number of JSON"),
+        ('{"cells": [], "metadata": {"a": NaN}}', "NaN is not a number of JSON"),
+        ('{"cells": [], "metadata": {"a": 1e999}}', "1e999 is not a number of JSON"),
         ('{"cells": [], "metadata": []}', "it has no metadata"),
     ],
 )

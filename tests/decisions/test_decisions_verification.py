@@ -70,8 +70,8 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
         (changes.change_a_number_in_the_data_to_true, "step ask: the data was changed"),
         (changes.change_form, "step ask: the form was changed"),
         (changes.change_deadline, "step ask: the deadline was changed"),
-        (changes.change_labels, "step ask: a word on the buttons was changed"),
-        (changes.change_allow, "step ask: the list of what an answer may do was changed"),
+        (changes.change_labels, "step ask: a label of a button was changed"),
+        (changes.change_allow, "step ask: the list of allowed actions was changed"),
         (changes.change_answer, "step ask: the answer was changed"),
         (changes.change_answer_to_nothing, "step ask: the answer was changed"),
         (changes.change_action, "step ask: the decision was changed"),
@@ -87,14 +87,14 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
         (changes.change_kind_of_cell, "cell 1 (title) was a markdown cell and is a raw cell"),
         (changes.add_attachment, "cell 1 (title): its source was changed"),
         (changes.move_outputs, "cell 2 (work): output 1 was changed"),
-        (changes.cut_out_the_end, "cut out: the record of the end"),
+        (changes.cut_out_the_end, "removed: the record of the end"),
         (changes.put_a_record_in_twice, "the records are out of order: 1, 1, 2"),
         (changes.change_the_execution, "record 1 is of another execution, e1"),
-        (changes.change_key_of_a_record, "record 1 proves nothing: parts of its envelope"),
-        (changes.change_type_of_a_record, "record 1 proves nothing: its payload is of type"),
-        (changes.change_signature, "record 2 proves nothing: its signature"),
-        (changes.add_to_a_record, "record 1 proves nothing: parts of its envelope"),
-        (changes.add_a_signature, "record 1 proves nothing: parts of its envelope"),
+        (changes.change_key_of_a_record, "record 1 is not valid: parts of its envelope"),
+        (changes.change_type_of_a_record, "record 1 is not valid: its payload is of type"),
+        (changes.change_signature, "record 2 is not valid: its signature"),
+        (changes.add_to_a_record, "record 1 is not valid: parts of its envelope"),
+        (changes.add_a_signature, "record 1 is not valid: parts of its envelope"),
         (changes.change_comment, "step ask: the comment was changed"),
         (changes.change_who, "step ask: who decided was changed"),
         (changes.change_what_a_card_shows, "cell 4 (ask): output 1 was changed"),
@@ -105,7 +105,7 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
         (changes.change_a_large_integer_to_an_object, "cell 6 (json): output 2 was changed"),
         (
             changes.change_a_question_mark_to_half_of_a_pair,
-            "cell 6 has half of a surrogate pair, which was put in later",
+            "cell 6 has half of a surrogate pair, which was added later",
         ),
         (changes.change_what_a_widget_shows, "what the widgets show was changed"),
         (changes.remove_widgets, "what the widgets show was changed"),
@@ -114,14 +114,14 @@ def test_a_record_is_valid_however_the_file_is_laid_out() -> None:
         (changes.add_a_copy_of_the_card_with_another_name, "step ask: who decided was changed"),
         (changes.remove_cell, "cell 2 (work) was removed"),
         (changes.remove_card, "step ask: the question and its decision (record 1) were removed from the cells"),
-        (changes.cut_out_a_record, "cut out: record 1"),
+        (changes.cut_out_a_record, "removed: record 1"),
         (
             changes.cut_out_all_records,
             "the notebook has no decision record: no decision was made, or all records were removed",
         ),
         (changes.put_in_a_record_of_another_run, "record 1 is of another execution, e2"),
-        (changes.change_a_record, "record 1 proves nothing: its signature"),
-        (changes.sign_with_another_key, "record 1 proves nothing: its signature"),
+        (changes.change_a_record, "record 1 is not valid: its signature"),
+        (changes.sign_with_another_key, "record 1 is not valid: its signature"),
         (changes.swap_records, "the records are out of order: 2, 1"),
         (changes.add_a_decision, "step other: the notebook shows a decision that no record has"),
         (changes.add_a_timeout, "step other: the notebook shows a decision that no record has"),
@@ -209,7 +209,7 @@ def test_a_signed_text_that_is_no_statement_proves_nothing(payload: bytes) -> No
     notebook = executed()
     notebook["metadata"]["pauseflow"]["decisions"] = [envelope]
 
-    assert "record 1 proves nothing" in problems_of(notebook)[0]
+    assert "record 1 is not valid" in problems_of(notebook)[0]
 
 
 def test_numbers_beyond_what_programs_read_alike_are_digested_as_they_stand() -> None:
@@ -260,7 +260,7 @@ def test_what_was_signed_when_it_began_to_wait_is_no_record() -> None:
     own = notebook["metadata"]["pauseflow"]
     own["decisions"].append(own.pop("waiting"))
 
-    assert any("record 2 is none" in problem for problem in verify(notebook, PUBLIC).problems)
+    assert any("record 2 is not a decision record" in problem for problem in verify(notebook, PUBLIC).problems)
 
 
 @given(

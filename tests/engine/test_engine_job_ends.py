@@ -1,41 +1,66 @@
-"""A job whose end DBOS could not record, because the disk of the database was full."""
+"""Jobs whose end could not be recorded, because the disk of the database was full."""
 
 import subprocess
 import sys
 
 import pytest
+import sqlalchemy as sa
 from engine.stage import Stage, plan
 
-#: Runs a worker until the execution has ended. The first time that DBOS records the end of a job, the disk is full.
+from pauseflow_nb.engine.jobs import DBOS_SCHEMA
+from pauseflow_nb.store.database import reading
+
+#: Runs a worker until the execution has completed and no other process is registered. It refuses statements that contain
+#: all of some texts, so many times, as if the disk was full; if asked to, it ends after the first of them.
 WORKS = """
 import sqlite3, sys, threading, time
 import sqlalchemy as sa
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.worker import run_worker
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import workers
+from pauseflow_nb.store.database import reading
 
-refusals = ["database or disk is full"]
-
-@sa.event.listens_for(sa.Engine, "before_cursor_execute")
-def refuse(_connection, _cursor, statement, parameters, *_more):
-    is_end = "UPDATE" in statement and "workflow_status" in statement and "SUCCESS" in str(parameters)
-    if refusals and is_end:
-        raise sa.exc.OperationalError(statement, parameters, sqlite3.OperationalError(refusals.pop()))
-
+execution, left, how, *texts = sys.argv[1:]
+refusals = [None] * int(left)
 settings, stop = Settings.load(), threading.Event()
 queue = Queue.open(settings)
 
+@sa.event.listens_for(sa.Engine, "before_cursor_execute")
+def refuse(_connection, _cursor, statement, parameters, *_more):
+    if refusals and all(text in f"{statement} {parameters}" for text in texts):
+        refusals.pop()
+        if how == "ends":
+            stop.set()
+        raise sa.exc.OperationalError(statement, parameters, sqlite3.OperationalError("database or disk is full"))
+
+def has_others():
+    with reading(queue.engine) as connection:
+        return not all(workers.is_own(row.id) for row in workers.list_all(connection))
+
 def end():
-    while queue.state(sys.argv[1]) != "completed" or refusals:
+    while queue.state(execution) != "completed" or refusals or has_others():
         time.sleep(0.1)
     stop.set()
 
 threading.Thread(target=end, daemon=True).start()
-run_worker(settings, stop=stop)
-schema = "pauseflow_dbos." if queue.engine.dialect.name == "postgresql" else ""
-with queue.engine.connect() as connection:
-    print(connection.execute(sa.text(f"SELECT status FROM {schema}workflow_status")).scalar())
+run_worker(settings, stop=stop, drain_seconds=5)
 """
+
+
+def work(environment: dict[str, str], execution: str, *arguments: str) -> str:
+    """Run a worker to its end, and return what it logs."""
+    command = [sys.executable, "-c", WORKS, execution, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def list_jobs(stage: Stage) -> set[str]:
+    """List how the jobs of the store have ended."""
+    schema = f"{DBOS_SCHEMA}." if stage.queue.engine.dialect.name == "postgresql" else ""
+    with reading(stage.queue.engine) as connection:
+        return set(connection.execute(sa.text(f"SELECT status FROM {schema}workflow_status")).scalars())
 
 
 @pytest.mark.slow
@@ -43,7 +68,26 @@ def test_the_end_of_a_job_is_recorded_when_the_disk_of_the_database_has_room_aga
     stage: Stage, environment_of_store: dict[str, str]
 ) -> None:
     execution = stage.queue.start(plan("1"))
-    command = [sys.executable, "-c", WORKS, execution]
-    done = subprocess.run(command, env=environment_of_store, capture_output=True, text=True, timeout=120, check=False)
+    work(environment_of_store, execution, "1", "goes on", "UPDATE", "workflow_status", "SUCCESS")
 
-    assert (done.returncode, done.stdout.split()) == (0, ["SUCCESS"]), done.stderr
+    assert list_jobs(stage) == {"SUCCESS"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param(["UPDATE segments"], id="begin"),
+        pytest.param(["UPDATE segments", "'ended'"], id="end"),
+        pytest.param(["workflow_status", "SUCCESS"], id="job"),
+    ],
+)
+def test_a_worker_that_ends_while_it_waits_for_the_store_leaves_its_segment_to_another(
+    stage: Stage, environment_of_store: dict[str, str], texts: list[str]
+) -> None:
+    execution = stage.queue.start(plan("1"))
+    logged = work(environment_of_store, execution, "1000", "ends", *texts)
+    work(environment_of_store, execution, "0", "goes on")
+
+    assert "Traceback" not in logged
+    assert list_jobs(stage) == {"SUCCESS"}

@@ -81,7 +81,7 @@ def test_a_link_says_whether_the_author_allows_its_action(action: str) -> None:
         return find_not_allowed(cast("Row", SimpleNamespace(rules={"allow": list(allow)})), action)
 
     assert found(action) is None
-    assert "did not allow it" in (found("other") or "")
+    assert "does not allow it" in (found("other") or "")
 
 
 def test_what_waits_for_notebooks_can_be_cancelled_but_not_resumed(checker: Checker) -> None:

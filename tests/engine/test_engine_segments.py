@@ -603,4 +603,4 @@ def test_a_stored_notebook_that_was_removed_is_said_before_a_retry_and_by_a_wake
     view = stage.queue.view(waits)
     assert stage.queue.view(failed)["error"]["type"] == "ValueError"
     assert (view["state"], view["reason"]["kind"], view["error"]["type"]) == ("failed", "environment", "NotebookGone")
-    assert f"the stored notebook of execution {waits} is gone from" in view["error"]["message"]
+    assert f"the stored notebook of execution {waits} is missing from" in view["error"]["message"]

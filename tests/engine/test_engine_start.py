@@ -174,7 +174,7 @@ def test_a_vanished_database_says_so(sqlite_settings: Settings) -> None:
     (sqlite_settings.data_dir / "pauseflow.db").unlink()
 
     for call in (queue.list, Clock(queue).sweep, lambda: queue.view(execution), lambda: queue.start(plan("x = 1"))):
-        with pytest.raises(StoreUnavailable, match="the file is gone"):
+        with pytest.raises(StoreUnavailable, match="the file was deleted"):
             call()
     queue.close()
 

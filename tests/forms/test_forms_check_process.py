@@ -51,7 +51,7 @@ def test_a_schema_at_which_the_compiler_panics_is_named_and_the_process_goes_on(
     checker.find_errors({}, 1)
     before = process_of(checker)
 
-    with pytest.raises(CannotCheck, match="because its schema is no JSON Schema: it cannot be compiled"):
+    with pytest.raises(CannotCheck, match="because its schema is not a JSON Schema: it cannot be compiled"):
         checker.find_errors(schema, 1)
     assert checker.find_errors({}, 1) == []
     assert process_of(checker) == before
@@ -113,7 +113,7 @@ def test_a_process_that_somebody_ended_is_started_again(checker: Checker) -> Non
 
 def test_a_schema_that_cannot_be_used_is_named(checker: Checker) -> None:
     """An older version may have stored it."""
-    with pytest.raises(CannotCheck, match=r"because its schema has a pattern that is no regular expression: \("):
+    with pytest.raises(CannotCheck, match=r"because its schema has a pattern that is not a regular expression: \("):
         checker.find_errors({"pattern": "("}, "x")
 
 
@@ -180,7 +180,8 @@ def test_who_waits_for_others_all_the_time_is_told_to_come_again(wait_until: Wai
     try:
         wait_until(lambda: checker._lanes[-1].processes[0]._process, description="the first check")
         with pytest.raises(
-            CheckersBusy, match=r"cannot be checked now \(others are being checked\).*send it again later"
+            CheckersBusy,
+            match=r"cannot be checked now \(other answers are being checked\).*send the answer again later",
         ):
             checker.find_errors(ENDLESS, ENDLESS_ANSWER, execution="second", wall_seconds=2)
     finally:

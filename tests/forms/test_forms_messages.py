@@ -76,10 +76,13 @@ def test_what_does_not_fit(schema: Any, value: Any, expected: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
-        ({"properties": {"a": {"type": "int"}}}, 'is no JSON Schema: properties.a.type must be one of "array", "bool'),
-        ({"required": "a"}, "is no JSON Schema: required must be a list"),
-        ({"pattern": "("}, "has a pattern that is no regular expression: ("),
-        ({"$ref": "#/nowhere"}, "refers to something that is not in it: Pointer '/nowhere' does not exist"),
+        (
+            {"properties": {"a": {"type": "int"}}},
+            'is not a JSON Schema: properties.a.type must be one of "array", "bool',
+        ),
+        ({"required": "a"}, "is not a JSON Schema: required must be a list"),
+        ({"pattern": "("}, "has a pattern that is not a regular expression: ("),
+        ({"$ref": "#/nowhere"}, "refers to something outside of it: Pointer '/nowhere' does not exist"),
     ],
 )
 def test_what_is_no_schema(schema: Any, expected: str) -> None:

@@ -102,8 +102,8 @@ def test_of_a_union_the_branch_that_was_meant_says_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "(?<=a+)b", "[z-a]", "a{99999999999}"])
 def test_a_pattern_that_cannot_be_run_is_no_schema(pattern: str) -> None:
-    assert "no regular expression" in (find_problem({"properties": {"a": {"pattern": pattern}}}) or "")
-    assert "no regular expression" in (find_problem({"patternProperties": {pattern: {}}}) or "")
+    assert "not a regular expression" in (find_problem({"properties": {"a": {"pattern": pattern}}}) or "")
+    assert "not a regular expression" in (find_problem({"patternProperties": {pattern: {}}}) or "")
 
 
 #: Two parts with one `$id`, and a reference into one of them: jsonschema-rs panics.
@@ -120,8 +120,8 @@ def nested(levels: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
-        (TWO_OF_ONE_ID, "is no JSON Schema: it cannot be compiled"),
-        (nested(300), "is no JSON Schema: Recursion limit reached"),
+        (TWO_OF_ONE_ID, "is not a JSON Schema: it cannot be compiled"),
+        (nested(300), "is not a JSON Schema: Recursion limit reached"),
         (nested(5000), "is nested too deeply"),
     ],
 )

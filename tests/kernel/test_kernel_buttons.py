@@ -384,19 +384,21 @@ def test_the_headline_of_the_card_follows_what_happens(by_hand: ByHand, call: st
     assert "canceled" not in by_hand.card
 
 
-def test_the_card_says_what_was_answered_without_its_secrets(by_hand: ByHand) -> None:
+def test_the_card_says_what_was_answered_as_it_was_typed_without_its_secrets(by_hand: ByHand) -> None:
     schema = {
         "properties": {
             "name": {"type": "string"},
             "pin": {"type": "string", "format": "password"},
+            "wait": {"type": "string", "format": "duration"},
         }
     }
     buttons = by_hand.ask(f"flow.suspend(schema={schema!r})")
-    fill(buttons, {"answer/name": ["ann <b>"], "answer/pin": ["4711"]})
+    fill(buttons, {"answer/name": ["ann <b>"], "answer/pin": ["4711"], "answer/wait": ["1 h"]})
     buttons.buttons["Submit"].click()
 
     assert "ann <b>" in by_hand.card
     assert "4711" not in by_hand.card
+    assert '"wait": "1 h"' in by_hand.card
     assert "ann &lt;b&gt;" in by_hand.markup
 
 

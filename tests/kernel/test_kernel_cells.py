@@ -295,7 +295,7 @@ def test_the_names_can_be_imported(kernel: KernelT) -> None:
     ("cell", "sentence"),
     [
         ("x = 1\n%%step a\ny = 1", "InvalidStep: step 'a': `%%step` must stand in the first line of its cell"),
-        ("%step a", "InvalidStep: step 'a': `%step` has two signs"),
+        ("%step a", "InvalidStep: step 'a': `%step` needs two percent signs"),
         ("%%steps a\nx = 1", "InvalidStep: there is no cell magic `%%steps`: did you mean `%%step NAME`"),
         ("%%step my b\nx = 1", "InvalidStep: step 'my': a name is one word: write `%%step my_b`"),
     ],

@@ -45,7 +45,7 @@ def test_the_context_takes_items_and_attributes_alike(headless: HeadlessT) -> No
     seen = context_of(headless())
 
     assert seen.run.runs == seen["run"]["runs"] == seen.run["runs"] == 1
-    with pytest.raises(AttributeError, match="there is no 'callback_request' here"):
+    with pytest.raises(AttributeError, match="there is no 'callback_request'"):
         _ = seen.run.callback_request
 
 

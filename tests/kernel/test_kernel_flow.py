@@ -116,7 +116,7 @@ def test_suspend_hands_over_everything_it_is_given(headless: HeadlessT) -> None:
         ("flow.rerun(0)", "delay=0 must be between"),
         ("flow.export('rows', [1, 2.0, {'a': object}])", "export 'rows' must be JSON, but holds a type at [2]['a']"),
         ("flow.export('rows', float('nan'))", "export 'rows' must be JSON, but holds nan"),
-        ("flow.export(3, 1)", "name=3 must be a text"),
+        ("flow.export(3, 1)", "name=3 must be text"),
         ("flow.export('$return_value', 1)", "does not begin with $"),
         ("flow.exit(3)", "reason=3 must be text or None"),
         ("flow.delay(None)", "ms=None must be text"),

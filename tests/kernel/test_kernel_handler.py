@@ -39,7 +39,7 @@ def test_a_handler_has_everything_under_pipedreams_names(kernel: Any) -> None:
 def test_the_argument_sends_messages(kernel: Any) -> None:
     ran = kernel.run("%%step a\ndef handler(pd):\n    pd.send.email('s', 't')")
 
-    assert "nobody to send it to: give `to`, or set `smtp_to`" in str(ran.error)
+    assert "it has no recipient: pass `to`, or set `smtp_to`" in str(ran.error)
 
 
 def test_a_handler_of_another_cell_is_not_called(kernel: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
         ("flow.suspend(onTimeout='resume')", "flow.suspend() has no argument 'onTimeout': did you mean 'on_timeout'?"),
         ("flow.suspend(titel='x')", "flow.suspend() has no argument 'titel': did you mean 'title'?"),
         ("flow.pause(tiemout='1h')", "flow.pause() has no argument 'tiemout': did you mean 'timeout'?"),
-        ("flow.sleep(zzz=1)", "flow.sleep() has no argument 'zzz'; those it has: span"),
+        ("flow.sleep(zzz=1)", "flow.sleep() has no argument 'zzz'; it accepts: span"),
         ("flow.supend()", "flow has no 'supend': did you mean 'suspend'?"),
         ("flow.retry(1000)", "flow has no 'retry': did you mean 'rerun'?"),
         ("flow.runNotebook('x')", "flow has no 'runNotebook': did you mean 'run_notebook'?"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from IPython.core.completer import provisionalcompleter
 
-CLEAN = "Nothing found that a headless run would trip over.\n"
+CLEAN = "No problems found for a headless run.\n"
 ASK = "%%step ask\nflow.suspend('2h');"
 
 
@@ -57,7 +57,7 @@ def test_a_pause_without_timeout(kernel: Any, call: str, sentence: str) -> None:
 
 
 def test_input_is_said_to_have_nobody_who_answers(kernel: Any) -> None:
-    assert "cell 1 asks with input()" in lint(kernel, "if False:\n    input('name?')")
+    assert "cell 1 calls input()" in lint(kernel, "if False:\n    input('name?')")
 
 
 def test_the_saved_notebook_is_read_with_the_cells_as_they_were_last_run(

@@ -143,7 +143,9 @@ def test_pipedreams_one_mapping_is_sent_too(kernel: Any, inbox: Any) -> None:
 
 def test_what_is_not_accepted_fails_the_step(kernel: Any, inbox: Any) -> None:
     port = inbox.server_port
-    assert "it answered 503" in str(kernel.run(f"%%step a\nflow.send.http(url='http://127.0.0.1:{port}/no')").error)
+    assert "the server answered 503" in str(
+        kernel.run(f"%%step a\nflow.send.http(url='http://127.0.0.1:{port}/no')").error
+    )
     assert "was not delivered" in str(kernel.run("%%step b\nflow.send.http(url='http://127.0.0.1:1/')").error)
 
 

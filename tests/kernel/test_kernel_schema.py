@@ -208,9 +208,9 @@ def test_flow_data_of_a_rerun_is_the_instance(road: Road) -> None:
         ),
         (
             "flow.suspend(schema={'type': 'objekt'})",
-            "InvalidValue: schema={'type': 'objekt'} is no JSON Schema: type must be one of",
+            "InvalidValue: schema={'type': 'objekt'} is not a JSON Schema: type must be one of",
         ),
-        ("flow.suspend(schema={'$ref': 'https://example.com'})", "refers to something that is not in it"),
+        ("flow.suspend(schema={'$ref': 'https://example.com'})", "refers to something outside of it"),
         ("flow.suspend(schema=type('X', (), {}))", "cannot be written as JSON Schema"),
         (
             "flow.suspend(schema=int, on_timeout='resume', default='x')",

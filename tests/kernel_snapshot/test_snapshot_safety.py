@@ -127,7 +127,7 @@ def test_another_schema_says_which(kernels: Kernels, saved: dict[str, Any]) -> N
     assert answer["raised"] == "SnapshotMismatch"
     assert "snapshot schema 0 there, 3 here" in answer["message"]
     # In the place of one that the store did sign, it is not relied upon.
-    assert "in its place lies one of schema 0, and this is 3" in restore(kernels, saved)["message"]
+    assert "in its place is one of schema 0, and this is 3" in restore(kernels, saved)["message"]
 
 
 def test_the_manifest_of_another_execution_in_the_place_of_ours_says_whose_it_is(
@@ -138,7 +138,7 @@ def test_the_manifest_of_another_execution_in_the_place_of_ours_says_whose_it_is
     answer = restore(kernels, saved, execution="e1")
 
     assert answer["raised"] == "SnapshotDamaged"
-    assert "in its place lies one of execution e2, not of e1" in answer["message"]
+    assert "in its place is one of execution e2, not of e1" in answer["message"]
 
 
 def test_other_versions_name_both_sides_and_force_overrides(kernels: Kernels, saved: dict[str, Any]) -> None:
@@ -329,7 +329,7 @@ def test_what_is_no_manifest_is_said_to_be_none(kernels: Kernels, saved: dict[st
     answer = restore(kernels, {"ref": {**saved["ref"], "digest": digest_manifest(data)}})
 
     assert answer["raised"] == "SnapshotDamaged"
-    assert "what lies in its manifest's place is none" in answer["message"]
+    assert "the file in place of its manifest is not a manifest" in answer["message"]
 
 
 @pytest.mark.parametrize("suffix", [".json", ".pack"])

@@ -224,7 +224,7 @@ NOT_SAVED = _refused(
     ("running programs", "import subprocess\nx8 = subprocess.Popen(['true']); x8.wait()", "program"),
     ("functions that need something of the above", "def x9(l=threading.Lock()): return l", "lock"),
     ("weakref.finalize, digests in progress, mmap", "import weakref, hashlib\nx10 = weakref.finalize(X1, print); x11 = hashlib.sha256()", "bound to the end"),
-    ("what is of a module that was made in this process", "import sys, types\nx13 = types.ModuleType('x13'); exec('class K: pass', vars(x13)); sys.modules['x13'] = x13; x14 = x13.K()", "which no import finds"),
+    ("what is of a module that was made in this process", "import sys, types\nx13 = types.ModuleType('x13'); exec('class K: pass', vars(x13)); sys.modules['x13'] = x13; x14 = x13.K()", "which cannot be imported"),
     ("objects of ctypes", "import ctypes\nx15 = (ctypes.c_int * 3)(1, 2, 3)", "c_int_Array_3"),
     ("an object that raises whatever it is asked", "class X17:\n    def __getattribute__(self, name): return 1 // 0\nx17 = X17()", "ZeroDivisionError"),
     ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "gone"),

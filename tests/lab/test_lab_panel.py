@@ -294,7 +294,7 @@ def test_what_did_not_come_back_is_said_in_list_and_details(still_lab: Lab, page
     workflows.search("losses.ipynb")
     card = workflows.open_card("losses.ipynb")
 
-    expect(card.get_by_label("Not restored")).to_contain_text("budget (helper.Budget) did not come back")
+    expect(card.get_by_label("Not restored")).to_contain_text("budget (helper.Budget) could not be restored")
     card.get_by_role("button", name="Details").click()
     expect(workflows.panel.locator(".pf-details .pf-losses")).to_contain_text("No later cell needs it.")
     shoot(page, "panel-losses")

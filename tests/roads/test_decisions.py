@@ -257,7 +257,7 @@ def test_what_was_changed_among_several_approvals_is_named(rider: Rider) -> None
     del without["metadata"]["pauseflow"]["decisions"][0]
 
     assert "step ask: the list of approvals was changed" in check(rider, forged).problems
-    assert "cut out: record 1" in check(rider, without).problems
+    assert "removed: record 1" in check(rider, without).problems
 
 
 def test_the_end_that_was_cut_out_is_named_without_the_store(rider: Rider) -> None:

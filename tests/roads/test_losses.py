@@ -54,13 +54,13 @@ def test_a_class_that_is_gone_fails_the_execution_before_a_cell_runs_and_retry_u
         "NotRestored",
     )
     message = failed["error"]["message"]
-    assert "budget (helper.Budget) did not come back: AttributeError: " in message
+    assert "budget (helper.Budget) could not be restored: AttributeError: " in message
     assert "Cell 4 needs it." in message
     assert f"`pauseflow retry {execution}`" in message
     assert "spend" not in failed["steps"]
     assert {loss["name"] for loss in failed["losses"]} == {"budget", "Budget"}
-    assert "budget (helper.Budget) did not come back" in shown(rider.output())
-    assert "budget (helper.Budget) did not come back" in describe(failed)
+    assert "budget (helper.Budget) could not be restored" in shown(rider.output())
+    assert "budget (helper.Budget) could not be restored" in describe(failed)
 
     helper.write_text(BUDGET)
     rider.retry(execution)
@@ -68,7 +68,7 @@ def test_a_class_that_is_gone_fails_the_execution_before_a_cell_runs_and_retry_u
 
     assert (view["state"], view["losses"]) == ("completed", [])
     assert (returned(view, "spend"), returned(view, "said")) == (100, {"sure": True})
-    assert "did not come back" not in shown(rider.output())
+    assert "could not be restored" not in shown(rider.output())
 
 
 def test_force_goes_on_without_it_and_says_so_everywhere(rider: Rider, helper: Path) -> None:
@@ -81,8 +81,8 @@ def test_force_goes_on_without_it_and_says_so_everywhere(rider: Rider, helper: P
     assert (view["state"], returned(view, "spend")) == ("completed", 10**9)
     (loss,) = [each for each in view["losses"] if each["name"] == "budget"]
     assert (loss["segment"], loss["type"], loss["needed_by"]) == (2, "helper.Budget", [3])
-    assert "budget (helper.Budget) did not come back" in describe(view)
-    assert "budget (helper.Budget) did not come back" in rider.output().cells[3].outputs[0].data["text/plain"]
+    assert "budget (helper.Budget) could not be restored" in describe(view)
+    assert "budget (helper.Budget) could not be restored" in rider.output().cells[3].outputs[0].data["text/plain"]
     assert {each["name"] for each in stored(rider, execution)[2]} == {"budget", "Budget"}
     assert "missed" in [line["what"] for line in rider.queue.audit(execution)]
 
@@ -101,7 +101,7 @@ def test_force_counts_for_one_pause(rider: Rider, helper: Path) -> None:
 
     view = rider.answer(execution)
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
-    assert "rest (other.Budget) did not come back" in view["error"]["message"]
+    assert "rest (other.Budget) could not be restored" in view["error"]["message"]
 
 
 def test_what_no_later_cell_needs_is_a_note(rider: Rider, helper: Path) -> None:
@@ -116,8 +116,8 @@ def test_what_no_later_cell_needs_is_a_note(rider: Rider, helper: Path) -> None:
     assert (loss["name"], loss["needed_by"]) == ("budget", [])
     assert "ModuleNotFoundError" in loss["reason"]
     assert "No later cell needs it." in loss["text"]
-    assert "budget (helper.Budget) did not come back" in shown(rider.output())
-    assert "budget (helper.Budget) did not come back" in describe(view)
+    assert "budget (helper.Budget) could not be restored" in shown(rider.output())
+    assert "budget (helper.Budget) could not be restored" in describe(view)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_cell_that_may_need_it_does_not_run(rider: Rider, helper: Path, needs:
     view = rider.answer(execution)
 
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
-    assert "budget (helper.Budget) did not come back" in view["error"]["message"]
+    assert "budget (helper.Budget) could not be restored" in view["error"]["message"]
     assert "Cell 5 needs it." in view["error"]["message"]
     assert not (rider.folder / "ran").exists()
 
@@ -163,7 +163,7 @@ def test_a_function_of_the_notebook_that_reads_it_needs_it(rider: Rider, helper:
     helper.write_text("")
 
     view = rider.answer(execution)
-    assert "budget (helper.Budget) did not come back" in view["error"]["message"]
+    assert "budget (helper.Budget) could not be restored" in view["error"]["message"]
 
 
 def test_a_setup_that_passed_needs_it_too(rider: Rider, helper: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_setup_that_passed_needs_it_too(rider: Rider, helper: Path) -> None:
     helper.write_text("")
 
     view = rider.answer(execution)
-    assert "budget (helper.Budget) did not come back" in view["error"]["message"]
+    assert "budget (helper.Budget) could not be restored" in view["error"]["message"]
     assert "Cell 3 needs it." in view["error"]["message"]
 
 
@@ -187,7 +187,7 @@ def test_a_file_that_a_replay_would_open_is_named_with_the_reason(rider: Rider, 
     view = rider.answer(execution)
 
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
-    assert "rows (_io.TextIOWrapper) did not come back: " in view["error"]["message"]
+    assert "rows (_io.TextIOWrapper) could not be restored: " in view["error"]["message"]
     assert "FileNotFoundError: [Errno 2] No such file or directory" in view["error"]["message"]
     assert "rows.txt" in shown(rider.output())
 
@@ -206,7 +206,7 @@ def test_reruns_and_delays_do_not_go_on_without_it_either(rider: Rider, helper: 
 
     view = rider.ride(view["id"])
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
-    assert "budget (helper.Budget) did not come back" in view["error"]["message"]
+    assert "budget (helper.Budget) could not be restored" in view["error"]["message"]
 
 
 def test_a_crash_attempt_does_not_go_on_without_what_its_checkpoint_lacks(rider: Rider) -> None:
@@ -219,8 +219,8 @@ def test_a_crash_attempt_does_not_go_on_without_what_its_checkpoint_lacks(rider:
     view = rider.run(make, crash, "%%step use\n'lock' in globals()")
 
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
-    assert "lock (_thread.lock) did not come back: it could not be saved" in view["error"]["message"]
-    assert "`--from` the step that makes it" in view["error"]["message"]
+    assert "lock (_thread.lock) could not be restored: it could not be saved" in view["error"]["message"]
+    assert "add `--from` with the step that makes it" in view["error"]["message"]
 
 
 def test_a_schema_that_is_gone_keeps_the_answer_unchecked_and_kept(rider: Rider) -> None:
@@ -247,7 +247,7 @@ def test_the_working_directory_that_cells_chose_is_needed_by_all(rider: Rider) -
 
     view = rider.answer(execution)
     assert (view["state"], view["reason"]["kind"]) == ("failed", "environment")
-    assert "the working directory did not come back: " in view["error"]["message"]
+    assert "the working directory could not be restored: " in view["error"]["message"]
 
 
 def test_a_fork_finds_out_for_itself(rider: Rider, helper: Path) -> None:

@@ -14,6 +14,7 @@ from roads.rider import Rider, returned
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import NotDelivered
 from pauseflow_nb.notifications import deliver
 from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.runner.kernels.source import Supply
@@ -89,6 +90,20 @@ def test_the_setting_for_mails_that_name_nobody_is_one_address_or_several(
     deliver(Settings.load(flags=flags, environment={}), MessageRequest("email", [], "subject", "text"))
 
     assert [address.addr_spec for address in mailbox.mails[0]["To"].addresses] == receivers
+
+
+@pytest.mark.parametrize("setting", [{"smtp_security": "starttls"}, {"smtp_user": "ann"}])
+def test_a_mail_server_that_cannot_encrypt_or_sign_in_is_not_left_connected(
+    setting: dict[str, str], tmp_path: Path
+) -> None:
+    def send() -> None:
+        # The server waits until its connections are closed, while the error still holds the client.
+        with mail_server() as box:
+            settings = Settings.load(flags={"data_dir": tmp_path, **box.settings, **setting}, environment={})
+            deliver(settings, MessageRequest("email", [], "subject", "text"))
+
+    with pytest.raises(NotDelivered, match="not supported by server"):
+        send()
 
 
 def test_a_mail_carries_title_text_and_only_the_approval_link(sender: Rider, mailbox: Mailbox) -> None:
@@ -214,6 +229,29 @@ def test_a_reminder_sends_again_until_it_is_answered(sender: Rider, mailbox: Mai
     count = len(mailbox.mails)
     Clock(sender.queue).sweep()
     assert len(mailbox.mails) - count <= 1
+
+
+def test_a_reminder_that_was_taken_is_sent_before_the_store_is_closed(
+    sender: Rider, mailbox: Mailbox, wait_until: Any
+) -> None:
+    view = sender.run(
+        "%%step ask\nflow.suspend('1h', remind='0.1s')\nflow.send.email('Ship it?', 'Please', to='ann@example.org')"
+    )
+
+    def remind_at() -> float:
+        with reading(sender.queue.engine) as connection:
+            return float(connection.execute(sa.select(suspensions.c.remind_at)).scalar_one())
+
+    def taken() -> bool:
+        Clock(sender.queue).sweep()
+        return remind_at() != first
+
+    first = remind_at()
+    wait_until(taken, description="a reminder was taken")
+    sender.queue.close()
+
+    assert mailbox.mails[1]["subject"] == "Reminder: Ship it?"
+    assert "reminded" in [line["what"] for line in sender.queue.audit(view["id"])]
 
 
 def test_who_was_written_to_learns_at_once_that_what_was_asked_about_has_changed(

@@ -1,6 +1,5 @@
 """`flow.pause`: it waits within the step, with the kernel alive."""
 
-import time
 from typing import Any
 
 import pytest
@@ -138,15 +137,49 @@ def test_cancelling_the_execution_works_while_it_is_paused(rider: Rider) -> None
     assert rider.log() == []
 
 
-def test_the_time_of_a_pause_is_not_counted_by_timeout(rider: Rider) -> None:
+#: The clock of `--timeout`: it stands still, so that no machine is too slow, and moves far ahead during the pause.
+STOPPED_CLOCK = """
+import pathlib, threading, time
+from pauseflow_nb.kernel import timeout
+
+class Clock:
+    now, looks = 0.0, 0
+    def monotonic(self):
+        self.looks += 1
+        return self.now
+
+clock = timeout.time = Clock()
+
+def be_looked_at():
+    seen = clock.looks + 2
+    while clock.looks < seen:
+        time.sleep(0.01)
+
+def move_on():
+    while not pathlib.Path('paused').exists():
+        time.sleep(0.01)
+    clock.now += 100
+    be_looked_at()
+    pathlib.Path('moved').touch()
+"""
+
+
+@pytest.mark.parametrize(
+    ("rest", "error"),
+    [("be_looked_at()", None), ("clock.now += 2\nwhile True: time.sleep(0.01)", "StepTimeout")],
+)
+def test_the_time_of_a_pause_is_not_counted_by_timeout(
+    rider: Rider, wait_until: Any, rest: str, error: str | None
+) -> None:
     def act(view: dict[str, Any]) -> None:
-        time.sleep(1.5)
+        (rider.folder / "paused").touch()
+        wait_until((rider.folder / "moved").exists, description="the time limit was looked at")
         answer(rider)(view)
 
-    late = "import time\nwhile True: time.sleep(0.01)"
-    assert ride(rider, rider.start("%%step ask --timeout 1s\nflow.pause()\n'on'"), act)["state"] == "completed"
-    view = ride(rider, rider.start(f"%%step ask --timeout 1s\nflow.pause()\n{late}"), act)
-    assert view["error"]["type"] == "StepTimeout"
+    step = "%%step ask --timeout 1s\nthreading.Thread(target=move_on, daemon=True).start()\nflow.pause()\n"
+    view = ride(rider, rider.start(STOPPED_CLOCK, step + rest), act)
+
+    assert (view["error"] and view["error"]["type"]) == error
 
 
 def test_a_model_gives_an_instance_and_bad_data_does_not_end_the_pause(rider: Rider) -> None:

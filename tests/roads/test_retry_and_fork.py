@@ -38,7 +38,8 @@ def test_a_changed_earlier_cell_is_found_before_anything_runs(rider: Rider) -> N
     assert restart.after == "load"
     assert restart.again == ("train", "last")
     assert str(restart) == (
-        "cell 4 is not what ran, so it continues after step 'load', at cell 5; these steps run again: train, last"
+        "cell 4 was edited after it ran, so it continues after step 'load', at cell 5; "
+        "these steps run again: train, last"
     )
     assert rider.log() == ["load", "train", "last"]
     view = rider.ride(execution)

@@ -67,7 +67,7 @@ def test_no_snapshot_holds_a_link_that_a_variable_holds(rider: Rider) -> None:
     ended = rider.answer(view["id"])
     found = returned(ended, "look")
 
-    sentence = "can no longer be used: the pause that it belonged to is over; each `flow.suspend()` returns new links"
+    sentence = "can no longer be used: its pause is over; each `flow.suspend()` returns new links"
     for kind, message in found["asked"]:
         assert (kind, sentence in message) == ("LinkSpent", True), message
     for text in found["texts"]:

@@ -1,5 +1,6 @@
 """A real kernel for every segment, and what an engine would do around it, in a few lines."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,6 +155,15 @@ class Rehearsal:
         # As an engine does: what is kept is bytes.
         self.document = Document.from_bytes(self.document.to_bytes())
         return end
+
+    def when_it_says(self, word: str, act: Callable[[], None]) -> None:
+        """Act, in another thread, when a cell prints a word: not at each output, which an interrupt causes, too."""
+
+        def listen(_cell: int, output: NotebookNode) -> None:
+            if word in output.get("text", ""):
+                threading.Thread(target=act).start()
+
+        self.log.when_output = listen
 
     def text(self, cell: int) -> str:
         """What a cell shows, as plain text."""

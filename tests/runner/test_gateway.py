@@ -97,10 +97,11 @@ def test_it_pauses_and_goes_on_in_another_kernel(behind: str, rehearse: Any, wai
 @pytest.mark.slow
 def test_its_cell_is_interrupted(behind: str, rehearse: Any) -> None:
     rehearsal = rehearse("import time\nprint('now', flush=True)\ntime.sleep(60)", kernel="behind")
-    rehearsal.log.when_output = lambda _cell, _output: rehearsal.control.interrupt()
+    rehearsal.when_it_says("now", rehearsal.control.interrupt)
     end = rehearsal.run()
 
     assert (end.kind, end.failure.type) == ("interrupted", "KeyboardInterrupt")
+    assert rehearsal.document.cells[0].outputs[-1].ename == "KeyboardInterrupt", "a kernel that was killed shows none"
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def test_a_kernel_that_never_replies_is_an_error(install: Any, rehearse: Any) ->
 def test_a_program_or_directory_that_is_not_there(install: Any, rehearse: Any) -> None:
     install("gone", "", argv=["/no/such/python", "{connection_file}"])
 
-    with pytest.raises(KernelUnavailable, match="its program /no/such/python is not there"):
+    with pytest.raises(KernelUnavailable, match="its program /no/such/python does not exist"):
         rehearse("1", kernel="gone").run()
     with pytest.raises(KernelUnavailable, match="working directory /no/such/folder does not exist"):
         rehearse("1").run(cwd="/no/such/folder")
@@ -163,7 +163,7 @@ def test_a_provisioner_starts_interrupts_and_ends_its_kernel(far: Path, rehearse
     rehearsal = rehearse("print('far')", "%%step one\n1", kernel="far")
     end = rehearsal.run()
     stopped = rehearse("import time\nprint('now', flush=True)\ntime.sleep(60)", kernel="far")
-    stopped.log.when_output = lambda _cell, _output: stopped.control.interrupt()
+    stopped.when_it_says("now", stopped.control.interrupt)
     stopped_end = stopped.run()
 
     assert (end.kind, rehearsal.text(0), stopped_end.failure.type) == ("completed", "far\n", "KeyboardInterrupt")

@@ -5,13 +5,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from nbformat import NotebookNode
 
 from pauseflow_nb.errors import KernelDied
 from pauseflow_nb.runner.cell_statuses import status_of
@@ -27,19 +24,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def when_it_says(word: str, act: Callable[[], None]) -> Callable[[int, NotebookNode], None]:
-    def listen(_cell: int, output: NotebookNode) -> None:
-        if word in output.get("text", ""):
-            threading.Thread(target=act).start()
-
-    return listen
-
-
 def test_an_interrupted_step_fails_with_a_keyboard_interrupt(rehearse: Any) -> None:
     rehearsal = rehearse(
         "%%step one\n1", "%%step two\nimport time\nprint('now', flush=True)\ntime.sleep(60)", "print('never')"
     )
-    rehearsal.log.when_output = when_it_says("now", rehearsal.control.interrupt)
+    rehearsal.when_it_says("now", rehearsal.control.interrupt)
 
     end = rehearsal.run()
 
@@ -57,7 +46,7 @@ def test_a_cell_that_ignores_the_interrupt_is_killed(rehearse: Any) -> None:
     )
     rehearsal = rehearse(stubborn)
     rehearsal.control = Control(grace_seconds=1)
-    rehearsal.log.when_output = when_it_says("now", rehearsal.control.interrupt)
+    rehearsal.when_it_says("now", rehearsal.control.interrupt)
 
     end = rehearsal.run()
 
@@ -91,7 +80,7 @@ def test_a_request_before_the_kernel_started_counts(rehearse: Any) -> None:
 
 def test_a_killed_segment_ends_at_once(rehearse: Any) -> None:
     rehearsal = rehearse("import time\nprint('now', flush=True)\ntime.sleep(60)")
-    rehearsal.log.when_output = when_it_says("now", rehearsal.control.kill)
+    rehearsal.when_it_says("now", rehearsal.control.kill)
 
     end = rehearsal.run()
 

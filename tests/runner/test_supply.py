@@ -122,11 +122,12 @@ def test_everything_is_printed_and_flushed(supply: Supply, rehearse: Any, tmp_pa
 def test_an_interrupt_reaches_the_cell(supply: Supply, rehearse: Any) -> None:
     rehearsal = rehearse("import time\nprint('now', flush=True)\ntime.sleep(60)")
     rehearsal.control = Control()
-    rehearsal.log.when_output = lambda _cell, _output: rehearsal.control.interrupt()
+    rehearsal.when_it_says("now", rehearsal.control.interrupt)
 
     end = rehearsal.run(supply=supply)
 
     assert (end.kind, end.failure.type) == ("interrupted", "KeyboardInterrupt")
+    assert rehearsal.document.cells[0].outputs[-1].ename == "KeyboardInterrupt", "a kernel that was killed shows none"
 
 
 @pytest.mark.parametrize(("code", "says"), [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "SIGKILL")])

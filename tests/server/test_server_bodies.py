@@ -26,6 +26,9 @@ from pauseflow_nb.server.public.envelope import parse_query
         (b"n=Ren%E9%e2%82%ac", "application/x-www-form-urlencoded", {"n": "Ren\ufffd€"}),
         (b'{"approved": true}', "application/x-www-form-urlencoded", {"approved": True}),
         (b"{broken=1", "application/x-www-form-urlencoded", {"{broken": "1"}),
+        (b"n=Ren%E9", "application/x-www-form-urlencoded; charset=ISO-8859-1", {"n": "René"}),
+        (b"[1]", "application/json; charset=utf-8,application/json", [1]),
+        (b"[1]", "application/json, Application/JSON", [1]),
         ("grüß".encode(), "text/plain", "grüß"),
         ("grüß".encode("latin-1"), "text/plain; charset=latin-1", "grüß"),
         (b"plain", None, "plain"),
@@ -63,6 +66,7 @@ def test_no_body_is_none() -> None:
     ("data", "content_type"),
     [
         (b'{"a":', "application/json"),
+        (b"[1]", "application/json,text/plain"),
         (b"NaN", "application/json"),
         (b"\xff", "application/json"),
         (b'"\\ud800"', "application/json"),

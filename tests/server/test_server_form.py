@@ -92,6 +92,18 @@ def test_a_text_is_not_cut_off_before_it_can_be_refused() -> None:
     assert (control.text, control.problem) == ("👍👍👍", "must have at most 2 characters")
 
 
+def test_fields_are_named_by_where_they_stand() -> None:
+    person = of(name={"type": "string"}, age={"anyOf": [{"type": "integer"}, {"type": "string"}], "title": "Age"})
+    entries = {"answer/people/0/name": ["x"], "answer/people/0/age~is": ["0"], "answer/people/0/age~b0": ["y"]}
+    people = {"type": "array", "title": "People", "items": {**person, "title": "Person"}}
+
+    names = draw(of(boss=person, people=people, places={"type": "array", "items": of(n={})}), entries).full_names()
+
+    assert names["answer/boss/name"] == "boss: name"
+    assert names["answer/boss/age~b0"] == "boss: Age"
+    assert names["answer/people/0/age~b0"] == "People: Person 1: Age"
+
+
 def test_entries_without_a_name_are_numbered() -> None:
     schema = {"type": "array", "items": of(x={"type": "integer"})}
 

@@ -358,6 +358,7 @@ def test_a_body_that_is_not_the_json_it_says_settles_nothing(send: "Send", stage
     assert broken.code == zipped.code == 400
     assert "is not JSON" in body(broken)["error"]
     assert stage.queue.state(execution) == "suspended"
+    assert send("POST", url, headers={"Content-Encoding": "Identity"}, body="ok").code == 200
 
 
 def test_a_body_beyond_a_mebibyte_becomes_a_file(send: "Send", stage: "Stage", base: str) -> None:

@@ -86,6 +86,8 @@ def test_a_get_of_a_program_acts(agent: str) -> None:
         "()",
         "/",
         "Mozilla/5.0",
+        "curl/8.5.0,Mozilla/5.0",
+        "curl/8.5.0 Mozilla/5.0 Safari/537.36",
         "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
         "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
         "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",

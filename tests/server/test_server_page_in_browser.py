@@ -339,8 +339,8 @@ def test_all_errors_are_listed_first_and_lead_to_their_fields(
     assert page.get_by_role("alert").get_by_role("heading").inner_text() == "3 entries need a change."
     assert page.get_by_role("alert").get_by_role("link").all_inner_texts() == [
         "Boxes must be a whole number without separators, such as 1000",
-        "name is required",
-        "n must be a whole number, such as 12",
+        "Pet: name is required",
+        "Items 1: n must be a whole number, such as 12",
     ]
     assert page.locator("#errors:focus").count() == 1
     picture(page, f"errors-{look}")

@@ -76,7 +76,7 @@ def test_a_body_that_does_not_come_gets_408_and_settles_nothing(serve: Serve, st
     answer = Client(base).send(begun(link) + "{").answer()
 
     assert answer.startswith("HTTP/1.1 408 ")
-    assert "send it again" in answer
+    assert "send the whole request again" in answer
     assert stage.queue.state(execution) == "suspended"
     assert send("POST", f"{base}/{link}", json={"a": 1}).code == 200
 

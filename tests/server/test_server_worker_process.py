@@ -70,6 +70,18 @@ def test_a_worker_that_ends_at_once_is_started_ever_more_rarely(
     assert all(pause <= seconds for pause, seconds in zip(announced, waited, strict=False))
 
 
+def test_a_worker_that_ends_before_it_has_read_its_secrets_is_started_again(
+    keep: Callable[..., WorkerProcess], wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(worker_process, "FIRST_PAUSE", 0.01)
+    starts = tmp_path / "starts"
+
+    # A little more than a pipe holds: it has ended before the rest is written, which a buffer then keeps.
+    keep(f"open({str(starts)!r}, 'a').write('started ')", secrets={"A": "x" * 66_000})
+
+    wait_until(lambda: starts.exists() and len(starts.read_text().split()) >= 2, description="another one starts")
+
+
 def test_stop_ends_it_and_it_stays_ended(keep: Callable[..., WorkerProcess], wait_until: WaitUntil) -> None:
     worker = keep(LIVES)
     wait_until(lambda: worker.pid, description="the worker starts")

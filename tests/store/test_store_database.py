@@ -126,7 +126,7 @@ def test_a_file_that_vanished(tmp_path: Path) -> None:
     migrate(engine)
     (tmp_path / "a.db").unlink()
 
-    with pytest.raises(StoreUnavailable, match="the file is gone"), transaction(engine):
+    with pytest.raises(StoreUnavailable, match="the file was deleted"), transaction(engine):
         pass
     assert not (tmp_path / "a.db").exists()
     engine.dispose()

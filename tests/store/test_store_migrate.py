@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from pauseflow_nb.engine.jobs import migrate_jobs
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import migrate as module
@@ -136,3 +137,62 @@ def test_tables_of_a_newer_version_are_left_alone(store: sa.Engine) -> None:
 
     with pytest.raises(StoreUnavailable, match="newer pauseflow_nb"):
         migrate(store)
+
+
+@pytest.fixture
+def as_a_user(postgresql_url: str) -> Iterator[Callable[..., sa.Engine]]:
+    """Prepares an empty PostgreSQL database, and opens it as a user who may only do what that grants."""
+    engines = [sa.create_engine(postgresql_url, isolation_level="AUTOCOMMIT")]
+
+    def open_as_user(*statements: str) -> sa.Engine:
+        url = sa.make_url(postgresql_url)
+        user = f"user_of_{url.database}"
+        with engines[0].connect() as connection:
+            connection.exec_driver_sql(f"CREATE ROLE {user} LOGIN")
+            for statement in statements:
+                connection.exec_driver_sql(statement.format(user=user, database=url.database))
+        engines.append(open_engine(url.set(username=user).render_as_string(hide_password=False)))
+        return engines[-1]
+
+    yield open_as_user
+    for engine in engines:
+        engine.dispose()
+
+
+OWN_SCHEMAS = [f"CREATE SCHEMA {name} AUTHORIZATION {{user}}" for name in ("pauseflow", "pauseflow_dbos")]
+
+
+@pytest.mark.postgresql
+def test_a_user_who_may_create_nothing_in_the_database_uses_the_schemas_that_an_administrator_made(
+    as_a_user: Callable[..., sa.Engine],
+) -> None:
+    engine = as_a_user(*OWN_SCHEMAS)
+    migrate(engine)
+    migrate_jobs(engine)
+
+    assert described(engine).keys() >= metadata.tables.keys()
+    assert not has_index(engine)
+
+
+@pytest.mark.postgresql
+def test_a_user_who_may_not_create_the_schema_is_told_what_to_do(as_a_user: Callable[..., sa.Engine]) -> None:
+    with pytest.raises(StoreUnavailable, match="create the schemas pauseflow and pauseflow_dbos"):
+        migrate(as_a_user())
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("schema", ["public", '"Own Extensions"'])
+def test_the_index_of_the_search_uses_pg_trgm_in_whatever_schema_it_is(
+    as_a_user: Callable[..., sa.Engine], schema: str
+) -> None:
+    made = [f"CREATE SCHEMA IF NOT EXISTS {schema}", f"CREATE EXTENSION pg_trgm SCHEMA {schema}"]
+    engine = as_a_user(*OWN_SCHEMAS, *made, f"GRANT USAGE ON SCHEMA {schema} TO {{user}}")
+    migrate(engine)
+
+    assert has_index(engine)
+
+
+def has_index(engine: sa.Engine) -> bool:
+    with reading(engine) as connection:
+        names = {each["name"] for each in sa.inspect(connection).get_indexes("executions", schema="pauseflow")}
+    return INDEX in names

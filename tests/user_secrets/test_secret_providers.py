@@ -134,7 +134,7 @@ def test_a_missing_secret_names_all_places(mounted: Path) -> None:
     [
         (b"", "its value is empty"),
         (b"\n", "its value is empty"),
-        (b"a\0b", "its value is not a text"),
+        (b"a\0b", "its value is not text"),
         (b"\xff\xfe", "it is not text in UTF-8"),
         (b"x" * (1 << 20), "which is too large for a secret"),
     ],

@@ -118,6 +118,18 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
       {isOpen ? (form === null ? 'Without a comment' : 'Hide the form') : words}
     </button>
   );
+  const other = (action: 'send_back' | 'cancel', tone: string, act: () => Promise<void>): React.JSX.Element => (
+    <button
+      type="button"
+      className={`jp-mod-styled ${tone}`}
+      aria-disabled={isBusy}
+      disabled={Boolean(refusals[action])}
+      title={refusals[action] ?? ''}
+      onClick={() => void ask(act)}
+    >
+      {labels[action]}
+    </button>
+  );
 
   return (
     <form
@@ -151,30 +163,10 @@ function Answer({ suspension, isDetailed }: { suspension: ISuspension; isDetaile
             {labels.resume}
           </button>
         )}
-        {allow.includes('send_back') && (
-          <button
-            type="button"
-            className="jp-mod-styled"
-            aria-disabled={isBusy}
-            disabled={Boolean(refusals.send_back)}
-            title={refusals.send_back ?? ''}
-            onClick={() => void ask(() => actions.sendBack(suspension, labels.send_back ?? 'Send back'))}
-          >
-            {labels.send_back}
-          </button>
-        )}
-        {allow.includes('cancel') && (
-          <button
-            type="button"
-            className="jp-mod-styled jp-mod-warn"
-            aria-disabled={isBusy}
-            disabled={Boolean(refusals.cancel)}
-            title={refusals.cancel ?? ''}
-            onClick={() => void ask(() => actions.cancel(suspension.execution, labels.cancel))}
-          >
-            {labels.cancel}
-          </button>
-        )}
+        {allow.includes('send_back') &&
+          other('send_back', '', () => actions.sendBack(suspension, labels.send_back ?? 'Send back'))}
+        {allow.includes('cancel') &&
+          other('cancel', 'jp-mod-warn', () => actions.cancel(suspension.execution, labels.cancel))}
         {form === null
           ? asksSomebody(suspension) && unfold('Add a comment …')
           : isOpen && isLong && !isDetailed && unfold('')}

@@ -1,1 +1,1 @@
-"""Start executions: from a request to a signed URL, or when the time of a schedule has come."""
+"""Start executions by requests to signed URLs, and by schedules."""

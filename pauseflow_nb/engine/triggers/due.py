@@ -1,4 +1,4 @@
-"""Start the executions whose scheduled time has come, each once for all workers."""
+"""Start the executions whose scheduled time has come, each by only one worker."""
 
 import logging
 from collections.abc import Callable
@@ -16,17 +16,15 @@ from pauseflow_nb.store.executions import Row
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a time counts as missed: workers look more often, but a machine may be busy.
+#: Seconds after which a time counts as missed: workers check more often, but a machine may be busy.
 _GRACE_SECONDS = 60.0
 
-#: Reads the time by the database's clock.
+#: Reads the database's clock.
 ReadTime = Callable[[sa.Connection], float]
 
 
 def start_due(store: OpenStore, *, read_time: ReadTime = now) -> list[str]:
-    """Start what is due.
-
-    Several times of one schedule that have passed start one execution.
+    """Start the executions that are due; several missed times of one schedule start only one.
 
     Returns:
         The ids of the executions that were started.
@@ -43,7 +41,7 @@ def start_due(store: OpenStore, *, read_time: ReadTime = now) -> list[str]:
 
 
 def _judge(connection: sa.Connection, row: Row, moment: float) -> str | None:
-    """Say what is to become of a due time: `"start"`, `"missed"`, `"skipped"` or `"queued"`; None: it is queued already."""
+    """Decide about a due time: `"start"`, `"missed"`, `"skipped"` or `"queued"`; None if it is already queued."""
     is_queued = row.held_since is not None
     if row.missed == "skip" and not is_queued and moment - row.next_at > _GRACE_SECONDS:
         return "missed"
@@ -65,13 +63,13 @@ class _Due:
     read_time: ReadTime
 
     def act(self) -> str | None:
-        """Do what is to be done, unless another worker has done it."""
+        """Carry out the decision, unless another worker has."""
         try:
             return self._start_or_note()
         except StoreUnavailable:
             raise
         except UnknownTrigger:
-            # It was removed a moment ago.
+            # The trigger has just been removed.
             return None
         except Exception as problem:  # noqa: BLE001  (whatever is wrong with one must not stop the others)
             log.warning("trigger %s started nothing: %s", self.row.id, problem, extra={"trigger": self.row.id})
@@ -96,7 +94,7 @@ class _Due:
         return self._is_current(row) and _judge(connection, row, self.read_time(connection)) == "start"
 
     def _note(self, connection: sa.Connection) -> None:
-        """Pass over a time, or hold it until the execution before it has ended."""
+        """Skip a time, or hold it until the previous execution has ended."""
         row = triggers.lock(connection, self.row.id)
         if not self._is_current(row):
             return
@@ -113,12 +111,12 @@ class _Due:
         if self._is_current(row):
             last = describe_last(connection, "failed", due=row.next_at, problem=problem)
             is_ours = isinstance(problem, PauseflowError)
-            # A row that cannot be read would fail again at once.
+            # A row that cannot be read would fail again immediately.
             changes = self._move_on(connection, row) if is_ours else {"state": "paused", "next_at": None}
             triggers.update(connection, row.id, **{**changes, "last": last})
 
     def _move_on(self, connection: sa.Connection, row: Row) -> dict[str, object]:
-        """Find the time after this one; a schedule without one has ended."""
+        """Set the next time; end a schedule that has none."""
         moment = max(self.read_time(connection), row.next_at)
         following = Schedule.from_json(row.schedule).find_next(moment, anchor=row.created_at)
         state = "active" if following is not None else "ended"

@@ -30,49 +30,47 @@ from pauseflow_nb.store import keys, triggers
 from pauseflow_nb.store.database import iso, now, reading
 from pauseflow_nb.store.executions import Row
 
-#: What the event of an HTTP trigger is.
+#: The possible events of an HTTP trigger.
 EVENTS = ("request", "body")
-#: Characters of an Idempotency-Key; the database holds a few more.
+#: Most characters of an Idempotency-Key; the database column is slightly longer.
 _LONGEST_KEY = 255
-#: Executions of one trigger that wait for a worker: its URL may be known to anybody.
+#: Most executions of one trigger that wait for a worker: anybody may know its URL.
 _MOST_QUEUED = 1000
 
 
 @dataclass(frozen=True)
 class NewTrigger:
-    """A trigger that is to be added."""
+    """A trigger to add."""
 
     #: A path, or a URL that papermill reads.
     notebook: str
-    #: When it starts; None: an HTTP trigger.
+    #: When it starts executions; None for an HTTP trigger.
     schedule: Schedule | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     #: Whether a request waits for `flow.respond`.
     waits: bool = False
-    #: What `steps.trigger.event` is: `"request"`, or `"body"`, that of the request alone.
+    #: What `steps.trigger.event` holds: the whole `"request"`, or only its `"body"`.
     event: str = "request"
     #: One of `MISSED`.
     missed: str = "run"
     #: One of `OVERLAP`.
     overlap: str = "queue"
-    #: Working directory of its kernels; None: the notebook's folder.
+    #: Working directory of the kernels; None: the notebook's folder.
     cwd: str | None = None
-    #: Kernel to use instead of the one that the notebook names.
+    #: Kernel to use instead of the notebook's.
     kernel: str | None = None
     strict: bool = False
     checkpoint: str = "step"
 
 
 def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
-    """Add a trigger; returns its view.
-
-    The notebook is checked now, and read again each time it is started.
+    """Add a trigger, and return its view; the notebook is checked now, and read again at each start.
 
     Raises:
-        InvalidSchedule: If the schedule has no time to come.
+        InvalidSchedule: If the schedule has no future time.
         PauseflowError: If the notebook cannot be run.
     """
-    from pauseflow_nb.runner.notebook import freeze  # lazily: see `starting`
+    from pauseflow_nb.runner.notebook import freeze  # lazily: as in `starting`
 
     _check_options(new)
     notebook = new.notebook if "://" in new.notebook else str(Path(new.notebook).absolute())
@@ -135,7 +133,7 @@ def list_triggers(store: OpenStore, *, with_links: bool = True) -> list[dict[str
 
 
 def pause(store: OpenStore, trigger: str) -> None:
-    """Let a trigger start nothing until it is resumed; one that has ended stays so.
+    """Pause a trigger, so that it starts nothing until it is resumed; one that has ended does not change.
 
     Raises:
         UnknownTrigger: If there is none.
@@ -150,7 +148,7 @@ def pause(store: OpenStore, trigger: str) -> None:
 
 
 def resume(store: OpenStore, trigger: str) -> None:
-    """Let a paused trigger start executions again; times that passed meanwhile start nothing.
+    """Resume a paused trigger; times that passed meanwhile start nothing.
 
     Raises:
         UnknownTrigger: If there is none.
@@ -170,7 +168,7 @@ def resume(store: OpenStore, trigger: str) -> None:
 
 
 def remove(store: OpenStore, trigger: str) -> None:
-    """Remove a trigger: its URL is unknown from now on, and what it has started continues.
+    """Remove a trigger and its URL; executions that it has started continue.
 
     Raises:
         UnknownTrigger: If there is none.
@@ -184,7 +182,7 @@ def remove(store: OpenStore, trigger: str) -> None:
 
 
 def rotate(store: OpenStore, trigger: str) -> None:
-    """Replace the URL of an HTTP trigger; the one before is refused from now on.
+    """Replace the URL of an HTTP trigger; the previous one is refused from now on.
 
     Raises:
         UnknownTrigger: If there is none.
@@ -201,7 +199,7 @@ def rotate(store: OpenStore, trigger: str) -> None:
 
 
 def run(store: OpenStore, trigger: str, *, data: JSON = None) -> str:
-    """Start an execution now, also of a trigger that is paused; its schedule stays as it is.
+    """Start an execution now, also if the trigger is paused; the schedule does not change.
 
     Args:
         store: The store.
@@ -232,12 +230,12 @@ def run(store: OpenStore, trigger: str, *, data: JSON = None) -> str:
 
 
 def read_url(store: OpenStore, token: str) -> Row:
-    """Find the trigger that a URL starts.
+    """Find the trigger of a URL.
 
     Raises:
         UnknownLink: If this store did not sign it, or the trigger was removed.
         LinkWithdrawn: If the URL was replaced, or its key withdrawn.
-        TriggerPaused: If it starts nothing now.
+        TriggerPaused: If the trigger is paused.
     """
     with reading(store.engine) as connection:
         trigger, rotations = keys.read_signer(connection).read_trigger(token)
@@ -260,15 +258,15 @@ def start_by_request(
         store: The store.
         trigger: The row that `read_url` found.
         event: The request.
-        key: Its Idempotency-Key: a second request with the same one starts nothing.
-        execution: The id of the execution that it starts; None: a new one.
+        key: Its Idempotency-Key: a second request with the same key starts nothing.
+        execution: The id for the execution; None: a new one.
 
     Returns:
-        The execution, also one that an earlier request has started.
+        The execution, possibly one that an earlier request has started.
 
     Raises:
         InvalidSchedule: If the key is too long.
-        LinkWithdrawn, TriggerPaused: If that came first.
+        LinkWithdrawn, TriggerPaused: If the URL was replaced, or the trigger paused, meanwhile.
         TooManyStarts: If too many of its executions wait for a worker.
         CannotStart: If the notebook cannot be run; `pauseflow trigger list` says why.
     """
@@ -304,7 +302,7 @@ def start_by_request(
 
 
 def read_response(store: OpenStore, execution: str) -> tuple[JSON, str] | None:
-    """Read what an execution has responded, if it has, and its state; None if it was removed."""
+    """Read the response of an execution, if it has one, and its state; None if it was removed."""
     with reading(store.engine) as connection:
         return triggers.read_response(connection, execution)
 
@@ -315,7 +313,7 @@ def _note_failure(connection: sa.Connection, trigger: str, problem: PauseflowErr
 
 
 class _Urls:
-    """Makes URLs with the base and the key of one moment."""
+    """Makes URLs with the current base URL and key."""
 
     def __init__(self, store: OpenStore) -> None:
         self._base, self._signer = store.base_url(), store.signer

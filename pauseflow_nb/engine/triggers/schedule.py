@@ -11,9 +11,9 @@ from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidSchedule
 from pauseflow_nb.json_values import JSON
 
-#: What becomes of a time that passed while no worker was alive.
+#: What to do about a time that passed while no worker was alive.
 MISSED = ("run", "skip")
-#: What becomes of a time that comes while the execution before has not ended.
+#: What to do about a time that comes before the previous execution has ended.
 OVERLAP = ("queue", "skip", "allow")
 
 _FIELDS = "five fields (minute, hour, day, month, weekday), or six with the second first"
@@ -21,13 +21,13 @@ _FIELDS = "five fields (minute, hour, day, month, weekday), or six with the seco
 
 @dataclass(frozen=True)
 class Schedule:
-    """One of three: a cron expression in a time zone, an interval, or a single time."""
+    """A cron expression in a time zone, an interval, or a single time."""
 
     cron: str | None = None
-    #: Name of the zone in which the cron expression is read.
+    #: Name of the time zone of the cron expression.
     zone: str = "UTC"
     every_seconds: float | None = None
-    #: In seconds since 1970.
+    #: The single time, in seconds since 1970.
     at: float | None = None
 
     @classmethod
@@ -37,13 +37,13 @@ class Schedule:
         """Read a schedule as a person writes it.
 
         Args:
-            cron: Five fields as Debian's cron reads them, or six with the second first.
+            cron: Five fields as in Debian's cron, or six with the second first.
             zone: Name of the time zone of `cron` and `at`, such as `"Europe/Berlin"`; None: UTC.
             every: A span with its unit, such as `"10m"`; at least a second.
             at: A time in ISO 8601; without an offset it is in `zone`.
 
         Raises:
-            InvalidSchedule: If it cannot be read, or not exactly one of the three is given.
+            InvalidSchedule: If it cannot be read, or if not exactly one of the three is set.
             InvalidDuration: If the span cannot be read.
         """
         times = {name: value for name, value in (("cron", cron), ("every", every), ("at", at)) if value is not None}
@@ -66,21 +66,20 @@ class Schedule:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Schedule":
-        """Build what `to_json` wrote."""
+        """Make a schedule from the result of `to_json`."""
         return cls(**stored)
 
     def to_json(self) -> dict[str, JSON]:
-        """Give the fields that are set."""
+        """Return the fields that are set."""
         if self.every_seconds is not None:
             return {"every_seconds": self.every_seconds}
         return {"cron": self.cron, "zone": self.zone} if self.cron is not None else {"at": self.at, "zone": self.zone}
 
     def find_next(self, after: float, *, anchor: float) -> float | None:
-        """Find the first time after a moment; None if there is none.
+        """Return the first time after a moment; None if there is none.
 
-        Over daylight saving, cron expressions do what Debian's cron does: what names an hour that the clock leaves
-        out starts right after it, what names an hour that comes twice starts once, and what names every hour or
-        minute starts in each.
+        When clocks change, cron expressions behave as in Debian's cron: a time in the skipped hour starts right
+        after it, a time in the repeated hour starts once, and an expression for every hour or minute starts in each.
 
         Args:
             after: Seconds since 1970.
@@ -98,7 +97,7 @@ class Schedule:
 
     def _find_next_of_cron(self, after: float) -> float | None:
         try:
-            # Its times begin with the second or minute after the one in which it starts.
+            # Its times begin with the second or minute after the start.
             times = CronSim(str(self.cron), datetime.fromtimestamp(after, _find_zone(self.zone)))
         except CronSimError as problem:
             found = str(problem)
@@ -106,7 +105,7 @@ class Schedule:
         return next((moment for each in times if (moment := each.timestamp()) > after), None)
 
     def describe_time(self, due: float) -> dict[str, JSON]:
-        """Make the event of an execution that is started because a time has come."""
+        """Make the event of an execution that a schedule starts."""
         local = datetime.fromtimestamp(due, _find_zone(self.zone))
         return {
             "timestamp": int(due),
@@ -120,9 +119,9 @@ class Schedule:
 def _find_zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
-    # OSError: a folder of the database, such as "Europe".
+    # OSError: the name of a folder of the time zone database, such as "Europe".
     except (KeyError, ValueError, OSError):
-        raise InvalidSchedule("tz", name, 'is no time zone: write one such as "Europe/Berlin" or "UTC"') from None
+        raise InvalidSchedule("tz", name, 'is not a time zone: write one such as "Europe/Berlin" or "UTC"') from None
 
 
 def _read_time(text: str, zone: tzinfo) -> float:

@@ -1,4 +1,4 @@
-"""Start an execution of a trigger's notebook, once for each key."""
+"""Start an execution of a trigger's notebook, only once for each key."""
 
 import secrets
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from pauseflow_nb.store import triggers
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row
 
-#: Options of a trigger that are options of its executions.
+#: Options of a trigger that its executions take over.
 RUN_OPTIONS = ("strict", "checkpoint", "start_timeout", "execution_timeout", "created_via")
 
 
@@ -26,7 +26,7 @@ class Started:
     """An execution that a trigger has started."""
 
     execution: str
-    #: Whether the same key has started it before.
+    #: Whether the same key had started it before.
     is_earlier: bool
 
 
@@ -40,22 +40,22 @@ def start_execution(
     check: Callable[[sa.Connection, Row], bool] = lambda _connection, _row: True,
     changes: Callable[[sa.Connection, Row], dict[str, object]] = lambda _connection, _row: {},
 ) -> Started | None:
-    """Start an execution; the notebook is read now.
+    """Start an execution of the trigger's notebook, which is read now.
 
     Args:
         store: The store.
-        trigger: Its row, as it was read before.
-        event: What `steps.trigger.event` shows.
-        key: Starts no more than one execution.
-        execution: Its id, whose folder may hold the body of a request already; None: a new one.
-        check: Called with the locked row: whether to start.
-        changes: Called with the locked row: further columns to change in the same transaction.
+        trigger: The trigger's row, as read before.
+        event: The value of `steps.trigger.event`.
+        key: At most one execution is started for each key.
+        execution: The id for the execution, whose folder may already hold the body of a request; None: a new one.
+        check: Called with the locked row; tells whether to start.
+        changes: Called with the locked row; returns more columns to change in the same transaction.
 
     Returns:
-        The execution, also one that this key has started before; None if `check` said no.
+        The execution, possibly one that this key has started before; None if `check` returned False.
 
     Raises:
-        UnknownTrigger: If it was removed.
+        UnknownTrigger: If the trigger was removed.
         PauseflowError: If the notebook cannot be run, or the storage has no room.
     """
     plan = _plan(trigger)
@@ -81,7 +81,7 @@ def start_execution(
     try:
         started = store.change(insert)
     except StoreUnavailable:
-        # It may have added the execution before it stopped answering. What it does not name, `gc` removes.
+        # The store may have added the execution before it stopped answering. Otherwise `gc` removes the files.
         raise
     except BaseException:
         store.files.remove(execution)
@@ -99,14 +99,14 @@ def describe_last(
     execution: str | None = None,
     problem: Exception | None = None,
 ) -> dict[str, JSON]:
-    """Describe what became of a due time or a request, for the list of triggers."""
+    """Describe the result of the last due time or request, for the list of triggers."""
     text = None if problem is None else str(problem)
     return {"what": what, "at": iso(now(connection)), "due": iso(due), "execution": execution, "text": text}
 
 
 def _plan(trigger: Row) -> Plan:
     if Path(trigger.notebook).is_fifo():
-        # Reading it would wait for a writer, and with it all other triggers.
+        # Reading a pipe would wait for a writer, and block all other triggers.
         raise InvalidNotebook(trigger.notebook, "it is a pipe, which can be read only once")
     return plan_notebook(
         trigger.notebook,

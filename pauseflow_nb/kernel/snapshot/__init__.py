@@ -1,7 +1,7 @@
 """Save a notebook's variables and restore them in another kernel.
 
 `save` writes what the user's cells bound; `restore` binds it again; `put_back` runs after the `%%setup`
-cells. A variable that cannot be saved never takes the others down: it is reported with its type and reason.
+cells. A variable that cannot be saved does not affect the others: it is reported with its type and the reason.
 
 Start with these six files:
 
@@ -60,7 +60,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, because `note_start` is called when a kernel starts and must not cost it cloudpickle.
+    # Lazily, because `note_start` is called at the start of every kernel and must not load cloudpickle.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Compare the kernel that made a snapshot with this one, and say what differs."""
+"""Compare the kernel that made a snapshot with this one, and list the differences."""
 
 import contextlib
 import functools
@@ -15,7 +15,7 @@ from pauseflow_nb.kernel.snapshot.pickling import cloudpickle_private
 
 
 def describe_maker(modules: Iterable[str]) -> dict[str, Any]:
-    """Describe this kernel: Python, machine, and the packages that the named modules come from."""
+    """Describe this kernel: Python, machine, and the packages of the named modules."""
     packages = _find_versions(sorted(modules))
     return {
         "python": list(sys.version_info[:3]),
@@ -28,10 +28,10 @@ def describe_maker(modules: Iterable[str]) -> dict[str, Any]:
 
 
 def find_differences(there: dict[str, Any]) -> list[str]:
-    """Say in what way this kernel differs from the one that made a snapshot, if it matters for loading.
+    """List the differences from the kernel that made a snapshot, as far as they matter for loading.
 
-    Python counts to the minor version, because functions are saved as bytecode. Of packages those count
-    whose objects are in the snapshot, to the minor version too; what differs below that is taken to be a repair.
+    The minor version of Python must be the same, because functions are saved as bytecode; so must those of the
+    packages whose objects are in the snapshot. Smaller differences are considered fixes.
     """
     found = []
     for what, value in _machine().items():
@@ -50,9 +50,9 @@ def find_differences(there: dict[str, Any]) -> list[str]:
 
 
 def _format_differences(there: dict[str, Any]) -> list[str]:
-    """Say what this version of ours, or of cloudpickle, cannot read."""
+    """List formats that this version of pauseflow_nb or cloudpickle cannot read."""
     found = []
-    # Schema 2 says neither; every later version reads it.
+    # Schema 2 has neither; every later version can read it.
     if there.get("reconstruct", 0) > reconstruct.PROTOCOL:
         maker = there.get("pauseflow_nb") or "a later version"
         found.append(
@@ -90,7 +90,7 @@ def _minor(version: str) -> list[str]:
 
 
 def _installed(module: str) -> str | None:
-    # Needed in a moment anyway, or the snapshot cannot be loaded.
+    # Needed next anyway, or the snapshot cannot be loaded.
     with contextlib.suppress(ImportError):
         importlib.import_module(module)
         return _version(module)

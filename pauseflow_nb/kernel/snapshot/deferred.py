@@ -1,8 +1,8 @@
-"""Bring large variables back when the notebook's code first mentions them, while the rest is fetched in the background.
+"""Restore large variables when the notebook's code first mentions them, and fetch them in the background.
 
-Only variables of a remote snapshot that are nothing but data can be deferred. Until such a variable is brought it has
-no name in the namespace, and it is saved by reference to what is stored. So no code of the notebook may run that
-mentions it: a function that does brings it before the first cell, and a statement of a cell just before it runs.
+Only variables of a remote snapshot that are pure data can be deferred. Until such a variable is loaded, it is not in
+the namespace, and it is saved by reference to the stored data. So it must be loaded before code that mentions it
+runs: before the first cell if a function mentions it, otherwise just before the statement of the cell.
 """
 
 import builtins
@@ -20,25 +20,25 @@ from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions
 from pauseflow_nb.kernel.snapshot.storage.manifest import Frame, Manifest, StoredRegion, Variable
 from pauseflow_nb.kernel.snapshot.storage.packfile import PackWriter
 
-#: Bytes from which on it is worth the trouble.
+#: Fewest bytes of a variable that is deferred.
 _LARGE = 4 << 20
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Frames that come together, because they show the same memory."""
+    """Frames that are loaded together, because they share memory."""
 
     frames: list[Frame]
 
     @property
     def names(self) -> set[str]:
-        """The variables."""
+        """Return the names of the variables."""
         return {name for frame in self.frames for name in frame.names}
 
 
 @dataclass(frozen=True)
 class References:
-    """What a new snapshot takes over from the one before it."""
+    """The parts of a snapshot that the next one refers to."""
 
     regions: list[StoredRegion]
     frames: list[Frame]
@@ -47,7 +47,7 @@ class References:
     packages: dict[str, str]
 
     def add_to(self, manifest: Manifest) -> Manifest:
-        """Add it to the manifest of the new snapshot."""
+        """Add them to the manifest of the new snapshot."""
         first = len(manifest.regions)
         return replace(
             manifest,
@@ -80,7 +80,7 @@ def find_units(manifest: Manifest) -> list[Unit]:
 
 
 def _is_plain(name: str) -> bool:
-    # What has the name of a built-in function would be taken for that. Steps of Pipedream look for `props` themselves.
+    # A name of a built-in function would not be recognised. Pipedream steps look up `props` themselves.
     is_ours = name.startswith("_pauseflow_") or name == "props"
     return name.isidentifier() and not is_ours and not hasattr(builtins, name)
 
@@ -91,14 +91,14 @@ def select(units: Iterable[Unit], names: Collection[str] | None) -> list[Unit]:
 
 
 class Deferred:
-    """The variables of one snapshot that have not been brought yet.
+    """The variables of one snapshot that have not been loaded yet.
 
     Args:
         shell: The notebook's shell.
-        manifest: Of the snapshot.
-        units: What is deferred.
-        loader: Loads it, and is closed when nothing is left.
-        values: What was restored; what is brought is added.
+        manifest: The manifest of the snapshot.
+        units: The deferred frames.
+        loader: Loads them; it is closed when nothing is left.
+        values: The restored values, to which loaded ones are added.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class Deferred:
 
     @property
     def names(self) -> set[str]:
-        """The variables."""
+        """Return the names of the variables."""
         return {name for unit in self._units for name in unit.names}
 
     def begin(self, coming: Mapping[str, str]) -> None:
-        """Fetch in the background what coming cells mention, in their order; the rest is fetched if it is asked for."""
+        """Fetch variables that coming cells mention in the background, in order; others are fetched when needed."""
         left = list(self._units)
         for index in sorted(coming, key=int):
             mentions = find_mentions(coming[index], self._shell.user_ns)
@@ -126,13 +126,13 @@ class Deferred:
                 self._loader.begin(unit.frames)
 
     def bring(self, names: Collection[str] | None = None) -> set[str]:
-        """Bring variables, and wait until they are there.
+        """Load variables, and wait until they are fetched.
 
         Args:
-            names: Of these those that are deferred; None: all.
+            names: Load those of them that are deferred; None: all.
 
         Returns:
-            The names that are bound now and were not before.
+            The names that were bound.
 
         Raises:
             SnapshotDamaged: If something is missing or is not what was written. The variables stay deferred.
@@ -147,14 +147,14 @@ class Deferred:
         return bound_names
 
     def settle(self) -> None:
-        """Hold no value any more: the setups have run."""
+        """Drop the values, because the setups have run."""
         self._values = {}
 
     def keep(self, pack: PackWriter) -> References:
-        """Let a new snapshot use what is stored, without fetching it; what cannot be used so is brought.
+        """Reuse the stored data in a new snapshot without fetching it; load what cannot be reused.
 
         Args:
-            pack: Of the new snapshot.
+            pack: The pack of the new snapshot.
 
         Raises:
             SnapshotDamaged: See `bring`.
@@ -196,12 +196,12 @@ class Deferred:
                 self._loader.forget()
         self._units.remove(unit)
         self._values.update(values)
-        # What was bound meanwhile is the later value.
+        # A name that was bound meanwhile has the newer value.
         new = {name: value for name, value in values.items() if name not in self._shell.user_ns}
         self._shell.user_ns.update(new)
         return set(new)
 
 
 def _move(frame: Frame, numbers: Mapping[int, int]) -> Frame:
-    """Let a frame show regions of other numbers."""
+    """Renumber the regions of a frame."""
     return replace(frame, buffers=[replace(place, region=numbers[place.region]) for place in frame.buffers])

@@ -15,16 +15,16 @@ from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, PackReader
 
 
 class FrameLoader:
-    """Loads the frames of one snapshot, in two stages: what is read has been checked, and only that is loaded.
+    """Loads the frames of one snapshot in two stages: read and check, then unpickle.
 
     Args:
-        manifest: Of the snapshot.
-        packs: Where its bytes are.
+        manifest: The manifest of the snapshot.
+        packs: Reads its bytes.
         fetcher: Fetches from a remote store; None: all bytes are in local files.
     """
 
     def __init__(self, manifest: Manifest, packs: PackReader, fetcher: Fetcher | None) -> None:
-        #: Memory that shows files, by its place; the next save asks what was written to.
+        #: Mapped memory by its place; the next save checks which of it was written to.
         self.mapped: dict[tuple[int, int], Mapped] = {}
         self._manifest = manifest
         self._packs = packs
@@ -38,15 +38,15 @@ class FrameLoader:
         return self._packs.snapshot
 
     def require_packs(self) -> None:
-        """Make sure that the remote store has all that the snapshot needs, without reading it; see `PackReader`."""
+        """Check that the remote store has all packs of the snapshot, without reading them; see `PackReader`."""
         self._packs.require_packs()
 
     def close(self) -> None:
-        """Close the files. What was loaded keeps its memory."""
+        """Close the files; loaded variables keep their memory."""
         self._packs.close()
 
     def find_digests(self, frames: Iterable[Frame]) -> set[str]:
-        """Find what must be stored for the frames."""
+        """Return the digests of the data of frames."""
         digests: set[str] = set()
         for frame in frames:
             digests.update(frame.pieces)
@@ -60,7 +60,7 @@ class FrameLoader:
             self._fetcher.begin(self.find_digests(frames))
 
     def read(self, frames: Iterable[Frame], pieces: Iterable[str] = ()) -> bytes:
-        """Read and check frames, and single pieces besides, which are returned as one.
+        """Read and check frames and additional pieces; return the joined pieces.
 
         Raises:
             SnapshotDamaged: If something is missing or is not what was written.
@@ -79,7 +79,7 @@ class FrameLoader:
         """Unpickle a frame that was read.
 
         Returns:
-            What was pickled: `values` by name, and perhaps `definitions` by key.
+            The pickled dict: `values` by name, and optionally `definitions` by key.
         """
         data = [self._pieces[digest] for digest in frame.pieces]
         buffers = []
@@ -96,7 +96,7 @@ class FrameLoader:
             return run_deep(load)
 
     def forget(self) -> None:
-        """Drop what was read; what was loaded keeps its memory."""
+        """Drop read data; loaded variables keep their memory."""
         self._pieces.clear()
         self._memory.clear()
 

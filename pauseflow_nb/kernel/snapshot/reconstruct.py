@@ -1,7 +1,7 @@
-"""Hold every name that pickles of snapshots contain. They name this module, so that all others may change and move.
+"""Contain every name that pickles of snapshots use, so that all other modules may change and move.
 
-A snapshot can be months old: no name is ever removed, and none changes its arguments. A name may be added;
-`PROTOCOL` then goes up. A test holds the list of names and signatures.
+A snapshot can be months old: no name is ever removed, and no arguments change. A name may be added if `PROTOCOL` is
+incremented. A test has the list of names and signatures.
 """
 
 import pickle
@@ -171,11 +171,11 @@ __all__ = [
     "type_of",
 ]
 
-#: Goes up with each name that is added, so that an older version says that it is too old. Before there was a number: 0.
+#: Incremented with each new name, so that older versions report that they are too old. Snapshots without it have 0.
 PROTOCOL = 2
 
 _PACKAGE = "pauseflow_nb.kernel.snapshot."
-#: Where classes are now that variables may be instances of: pickles name these by their module.
+#: Former module of a class of variables → its current module: pickles name the former one.
 _MOVED = {
     "pauseflow_nb.kernel.answers": "pauseflow_nb.kernel.resume_data",
     "pauseflow_nb.kernel.record": "pauseflow_nb.kernel.attribute_dict",
@@ -190,10 +190,10 @@ for _name in __all__:
 
 
 class Unpickler(pickle.Unpickler):
-    """Load a pickle of ours. Names of this package are found in this module, wherever they were when the pickle was made."""
+    """Load a pickle of ours; names of this package are looked up in this module, wherever they were defined."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Find what a pickle names.
+        """Find the object that a pickle names.
 
         Raises:
             SnapshotMismatch: If it is a name of this package that this version does not have.
@@ -203,6 +203,6 @@ class Unpickler(pickle.Unpickler):
         if not module.startswith(_PACKAGE):
             return super().find_class(_MOVED.get(module, module), name)
         if name not in __all__:
-            difference = f"{name} of {module} there, nothing of this name here"
+            difference = f"{name} of {module} there, no such name here"
             raise SnapshotMismatch("of this variable", [difference], "Use the pauseflow_nb that made it")
         return globals()[name]

@@ -1,4 +1,4 @@
-"""Report what a snapshot would do with each variable, without writing it: `%pauseflow state`."""
+"""Report how a snapshot would handle each variable, without writing it: `%pauseflow state`."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VariableReport:
-    """One variable, and how it would come back."""
+    """A variable, and how it would be restored."""
 
     name: str
     type_name: str
-    #: Bytes that it takes in a snapshot, memory that it shares with others included.
+    #: Its bytes in a snapshot, including shared memory.
     size: int
-    #: Seconds to save it. Before a save: to pickle it; what it takes to write depends on what was written before.
+    #: Seconds to save it; before a save, only to pickle it, because writing depends on what is already stored.
     seconds: float
     #: `"restored"`, `"made again by %%setup"`, or the fate of what cannot be saved: `"left out"`, `"replayed"`, `"lost"`;
-    #: of an execution that is kernel-bound also `"kept with its kernel"`.
+    #: for a kernel-bound execution also `"kept with its kernel"`.
     fate: str
     #: Why it cannot be saved; empty if it can.
     reason: str = ""
@@ -40,7 +40,7 @@ def describe(
     remade: frozenset[str] = frozenset(),
     coming: Mapping[str, str] | None = None,
 ) -> list[VariableReport]:
-    """Say for every variable what a save would do with it, largest first."""
+    """Report how a save would handle every variable, largest first."""
     reports = [VariableReport(n, type_name(shell.user_ns[n]), 0, 0.0, "made again by %%setup") for n in sorted(remade)]
     names = [name for name in find_user_names(shell) if name not in remade]
     imported = imports.find(shell, names)
@@ -63,7 +63,7 @@ def describe(
 
 
 def make_rows(reports: Iterable[VariableReport]) -> list[tuple[str, str, str, str, str]]:
-    """Write reports as a table's rows, with a heading."""
+    """Write reports as rows of a table, with a heading."""
     rows = [("VARIABLE", "TYPE", "SIZE", "TIME", "COMES BACK")]
     for each in reports:
         fate = f"{each.fate}: {each.reason}" if each.reason else each.fate
@@ -73,7 +73,7 @@ def make_rows(reports: Iterable[VariableReport]) -> list[tuple[str, str, str, st
 
 
 def _in_one_line(text: str) -> str:
-    # Cells may give names and types any text, also one that moves a terminal's cursor.
+    # Names and types set by cells may contain any text, also control sequences of terminals.
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
@@ -90,7 +90,7 @@ def _spoken_time(seconds: float) -> str:
 
 
 def describe_saved(folder: str, ref: SnapshotRef) -> list[VariableReport]:
-    """Say what a snapshot holds, largest first, without loading any of it."""
+    """Report the contents of a snapshot, largest first, without loading them."""
     manifest = read_manifest(open_folder(folder), ref)
     reports = [VariableReport(n, v.type_name, v.size, v.seconds, "restored") for n, v in manifest.variables.items()]
     reports += [VariableReport(n, "", 0, 0.0, "restored") for n in manifest.references]

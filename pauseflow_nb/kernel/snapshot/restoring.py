@@ -1,4 +1,4 @@
-"""Restore a snapshot: check it, load its frames and bind the variables, or defer those that are large and far away."""
+"""Restore a snapshot: check it, load its frames and bind the variables, or defer large remote ones."""
 
 import contextlib
 import gc
@@ -32,7 +32,7 @@ from pauseflow_nb.protocol import Loss, SnapshotRef, Unsaved
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-#: Stands for functions and classes that variables need and that have no name of their own.
+#: Name in a loss for functions and classes that variables need and that have no name.
 DEFINITIONS = "<definitions>"
 DIRECTORY = "the working directory"
 
@@ -42,18 +42,18 @@ class Restored:
     """The result of a restore: the bound values, and the losses."""
 
     values: dict[str, Any]
-    #: Which cells need them is found by `weigh_losses`.
+    #: Losses; `weigh_losses` finds the cells that need them.
     losses: list[Loss]
-    #: Names that a `%%setup` cell bound last: not in the snapshot.
+    #: Names that a `%%setup` cell bound last, which are not in the snapshot.
     remade: set[str]
-    #: What surrounds the variables; what leads to functions and objects of the notebook came among these.
+    #: The settings; those that refer to functions and objects of the notebook were restored with the variables.
     captured: dict[str, Any] = field(repr=False, default_factory=dict)
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
-    #: What can be made again only when the setups have run.
+    #: Statements that can be replayed only after the setups have run.
     waiting: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    #: What was never in the snapshot.
+    #: Variables that were never in the snapshot.
     unsaved: list[Unsaved] = field(default_factory=list)
-    #: Variables that come when code mentions them.
+    #: Variables that are restored when code mentions them.
     deferred: Deferred | None = None
 
 
@@ -70,21 +70,21 @@ def restore(
     """Bind the variables of a snapshot in `shell.user_ns`.
 
     Everything that is unpickled is checked against its digest first. Large arrays are mapped, so they cost
-    nothing until they are touched. Large data of a remote store need not be there yet: see `coming`.
+    nothing until they are touched. Large data of a remote store may be fetched later: see `coming`.
 
     Args:
         shell: The new kernel's shell.
         folder: Where the snapshot was saved.
-        ref: What `save` returned.
-        force: Restore although this kernel differs from the one that saved.
+        ref: The result of `save`.
+        force: Restore even if this kernel differs from the one that saved.
         execution: Id of the execution that the snapshot must belong to; empty: any.
-        is_checked: Read everything through before it is used, also large arrays whose files look untouched.
+        is_checked: Verify everything before it is used, also large arrays whose files seem unchanged.
         coming: Source of the cells that may still run, by index. With it, large data of a remote store is deferred:
             the caller calls `deferred.bring` before code runs that mentions it, and passes `deferred` to `save`.
             None: everything is bound.
 
     Raises:
-        SnapshotDamaged: If something is missing or not what was written; nothing was bound then.
+        SnapshotDamaged: If something is missing or changed; nothing was bound.
         StoreUnavailable: If the remote store does not answer, or refuses.
         SnapshotMismatch: If Python or packages differ in a way that matters, naming both sides.
     """
@@ -107,14 +107,14 @@ def restore(
                 Loss("", "", f"--force restored a snapshot of other versions: {'; '.join(differences)}")
             )
         if restored.deferred is not None:
-            # It reads on, and closes them.
+            # It continues to read, and closes them.
             stack.pop_all()
         return restored
 
 
 @contextlib.contextmanager
 def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
-    """Name the folder if its files are there, but cannot be read."""
+    """Convert an error of files that exist but cannot be read to one that names the folder."""
     try:
         yield
     except StoreUnavailable:
@@ -125,16 +125,16 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
 
 @switched_off()
 def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
-    """Bind saved values again over what setups bound by the way, and set again what they changed.
+    """Restore saved values that the setups have replaced, and settings that they have changed.
 
     Args:
         shell: The notebook's shell.
-        restored: What `restore` returned.
-        bound_by_setup: Names that the setups just bound. Of these, a name that is in the snapshot was bound by
-            another cell after the setup had first run, so the saved value is the later one.
+        restored: The result of `restore`.
+        bound_by_setup: Names that the setups have just bound. If one of them is in the snapshot, another cell bound
+            it after the setup had first run, so the saved value is newer.
 
     Returns:
-        What could not be made again.
+        The losses.
     """
     if restored.deferred is not None:
         restored.deferred.settle()
@@ -150,8 +150,8 @@ def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[
 def _replay(
     shell: Any, replays: dict[str, list[tuple[int, str]]], missing: set[str], unsaved: list[Unsaved]
 ) -> tuple[dict[str, list[tuple[int, str]]], list[Loss]]:
-    """Make variables again; returns what has to wait for `missing` names, and what failed."""
-    # Names that came from the same statements are made by running these once, so that they belong together.
+    """Make variables again; return those that must wait for `missing` names, and the losses."""
+    # Names from the same statements are made by running these once, so that their values belong together.
     together: dict[tuple[tuple[int, str], ...], list[str]] = {}
     types = {each.name: each.type_name for each in unsaved}
     waiting, failed = {}, []
@@ -171,16 +171,16 @@ def _replay(
 
 
 class _Restore:
-    """One restore on its way."""
+    """The state of one restore."""
 
     def __init__(self, shell: Any, manifest: Manifest, loader: FrameLoader, loading: Loading) -> None:
         self._shell = shell
         self._manifest = manifest
         self._loader = loader
         self._loading = loading
-        #: What may still be deferred.
+        #: Frames that may be deferred.
         self._units: list[Unit] = []
-        #: The modules that there were before the notebook's.
+        #: Modules that were loaded before the notebook's.
         self._modules = set(sys.modules)
 
     def run(self, folder: str, coming: Mapping[str, str] | None) -> Restored:
@@ -192,7 +192,7 @@ class _Restore:
             self._take(self._find_mentions_of_replays())
         apart = {id(frame) for unit in self._units for frame in unit.frames}
         frames = [frame for frame in manifest.frames if id(frame) not in apart]
-        # All reading and checking comes before the first unpickling, so damage is found while nothing is bound.
+        # Everything is read and checked before the first unpickling, so damage is found before anything is bound.
         around = self._loader.read(frames, manifest.surroundings)
         captured = reconstruct.Unpickler(io.BytesIO(around)).load()
         notes = capture.put_back(self._shell, captured)
@@ -203,7 +203,7 @@ class _Restore:
         with quiet_finalizers():
             loaded, failed_frames = self._load_all(frames)
             if failed_frames:
-                # What hangs together in a circle is dropped now, and not in one of the notebook's cells.
+                # Reference cycles are collected now, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
         settings = capture.pop_settings(values, self._shell.user_ns)
@@ -232,7 +232,7 @@ class _Restore:
         return deferred
 
     def _take(self, names: set[str] | None) -> list[Frame]:
-        """Stop deferring what holds one of the names; None: anything. Returns its frames."""
+        """Stop deferring frames with one of the names, or all with None; return these frames."""
         units = select(self._units, names)
         self._units = [unit for unit in self._units if unit not in units]
         return [frame for unit in units for frame in unit.frames]
@@ -248,7 +248,7 @@ class _Restore:
         return found
 
     def _load_all(self, frames: list[Frame]) -> tuple[dict[str, Any], list[tuple[Frame, Exception]]]:
-        """Load and bind frames, and with them what is deferred and turns out to be needed by the notebook's functions."""
+        """Load and bind frames, and deferred variables that the notebook's functions need."""
         if not self._units:
             return self._load_each(frames)
         first = [frame for frame in frames if frame.has_definitions]
@@ -258,7 +258,7 @@ class _Restore:
         frames = [*(frame for frame, _ in failed), *rest, *self._take_read(needed)]
         loaded, failed = self._load_each(frames)
         if failed and self._units:
-            # Loading runs the code of any class, which may ask for what is not here.
+            # Loading runs the code of any class, which may need something that does not exist here.
             again, failed = self._load_each([*(frame for frame, _ in failed), *self._take_read(None)])
             loaded |= again
         if self._units and any_loaded_looks(self._modules):
@@ -272,7 +272,7 @@ class _Restore:
         return frames
 
     def _load_each(self, frames: list[Frame]) -> tuple[dict[str, Any], list[tuple[Frame, Exception]]]:
-        """Load and bind frames. One that needs a variable of a later one is loaded again after it."""
+        """Load and bind frames; a frame that needs a variable of a later frame is loaded again after it."""
         values: dict[str, Any] = {}
         while True:
             failed = []
@@ -280,7 +280,7 @@ class _Restore:
                 try:
                     payload = self._loader.load(frame)
                 except Exception as problem:  # noqa: BLE001 - loading runs the code of any class
-                    # Without its frames, which hold what was not finished.
+                    # Without its stack frames, which keep incomplete objects alive.
                     failed.append((frame, problem.with_traceback(None)))
                 else:
                     self._loading.definitions.update(payload.get("definitions", {}))
@@ -307,9 +307,9 @@ class _Restore:
 
 def _directory_lost(captured: dict[str, Any]) -> list[Loss]:
     directory = captured.get("directory")
-    # Compared as files: the path may lead through links.
+    # Compared as files: the path may contain links.
     is_there = directory is None or (Path(directory).is_dir() and Path(directory).samefile("."))
-    return [] if is_there else [Loss(DIRECTORY, "", f"{directory} is not there")]
+    return [] if is_there else [Loss(DIRECTORY, "", f"{directory} does not exist")]
 
 
 def _describe_error(problem: Exception) -> str:

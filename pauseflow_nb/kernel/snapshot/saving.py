@@ -42,9 +42,9 @@ class Saved:
 
     ref: SnapshotRef
     unsaved: list[Unsaved]
-    #: Bytes newly written.
+    #: Number of new bytes.
     written: int
-    #: Sentences for the user, such as why everything was taken to be needed.
+    #: Sentences for the user, such as why everything counts as needed.
     notes: list[str] = field(default_factory=list)
 
 
@@ -61,11 +61,11 @@ def save(
     is_checked: bool = False,
     deferred: Deferred | None = None,
 ) -> Saved:
-    """Write the user's variables as a new snapshot; the ones before it stay as they are.
+    """Write the user's variables as a new snapshot; earlier snapshots do not change.
 
     Args:
         shell: The notebook's shell.
-        folder: Local path or fsspec URL; the snapshots of one execution share what they hold there.
+        folder: Local path or fsspec URL; the snapshots of one execution share data there.
         remade: Names that a `%%setup` cell bound last; these cells run again, so they are not saved.
         coming: Source of the cells that may still run, by index: what cannot be saved matters only if they need
             it. None: unknown, so that everything may be needed.
@@ -77,7 +77,7 @@ def save(
 
     Raises:
         Unsaveable: With `strict`, for a variable that is needed and cannot be saved or made again.
-        StorageFull: If the disk is full. The snapshots before are not affected.
+        StorageFull: If the disk is full. Earlier snapshots are not affected.
         SnapshotError: If the folder cannot be written for another reason.
     """
     remade = set(remade)
@@ -85,7 +85,7 @@ def save(
     with _storage_errors(folder):
         target = open_folder(folder, is_checked=is_checked)
         known = find_known(folder)
-        # Until this save has succeeded nothing is known about what memory holds.
+        # Until this save has succeeded, nothing is known about the memory.
         remember(folder, Known(known.content))
         with PackWriter(target, known.content) as pack:
             by_reference = None if deferred is None else deferred.keep(pack)
@@ -127,12 +127,11 @@ def save(
 
 
 def _take_out_settings(dumped: Dumped) -> list[str]:
-    """Say which settings cannot be saved: no cell needs them by a name, so nothing waits for them."""
+    """Describe settings that cannot be saved, which never stop a save, because no cell needs them by name."""
     notes = []
     for name in [name for name in dumped.refused if capture.is_setting(name)]:
         known = capture.name_of_setting(name)
-        # Places inside begin with the name that it has among the variables.
-        # The value of some stands first in a tuple.
+        # Places begin with its name among the variables. The value of some settings is the first item of a tuple.
         reason = dumped.refused.pop(name).reason.replace(f"{name}[0]", "it").replace(name, "it")
         notes.append(f"not saved: {known}, {reason}; set it in a `%%setup` cell, which runs again in every new kernel")
     return notes
@@ -148,7 +147,7 @@ def _refuse_losses(decided: Decided) -> None:
 def _write_frames(
     dumped: Dumped, pack: PackWriter, known: Known
 ) -> tuple[list[tuple[StoredRegion, Region]], list[Frame], list[float]]:
-    """Write everything; returns the regions, the frames, and the seconds that writing each frame took."""
+    """Write everything; return the regions, the frames, and the seconds for writing each frame."""
     regions, places = lay_out([buffer for dump in dumped.frames for buffer in dump.buffers])
     stored, region_seconds = [], []
     room = memoryview(bytearray(CHUNK if regions else 0))
@@ -194,8 +193,8 @@ def _write_region(region: Region, pack: PackWriter, known: Known, room: memoryvi
     for number, start in enumerate(range(0, size, CHUNK)):
         digest = untouched.get(number)
         if digest is None or not pack.keep(digest):
-            # A copy: what is stored must be what the digest says, even if a thread of the user's writes to it meanwhile.
-            # It costs nothing, as digest and write then find it in the processor's cache.
+            # A copy, so that the stored bytes match the digest even if a thread of the user writes to the memory
+            # meanwhile. It costs nothing, because digest and write then find it in the processor's cache.
             chunk = room[: min(CHUNK, size - start)]
             region.copy(start, chunk)
             digest = pack.memory_digest(chunk)

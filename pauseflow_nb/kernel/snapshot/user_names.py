@@ -1,4 +1,4 @@
-"""Find the names in a notebook's namespace that the user's cells bound."""
+"""Find the names in a notebook's namespace that the user's cells have bound."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-#: Names that IPython binds itself, again in every kernel: history, last results, module attributes.
+#: Names that IPython itself binds in every kernel: history, last results, module attributes.
 _IPYTHON = re.compile(
     r"_{1,3}|_i{1,3}|_i?\d+|_oh|_ih|_dh|In|Out|_exit_code|get_ipython|exit|quit|open"
     r"|__(name|doc|package|loader|spec|builtin|builtins|session|file|annotations)__|__vsc_ipynb_file__"
@@ -14,9 +14,9 @@ _IPYTHON = re.compile(
 
 
 def find_user_names(shell: "InteractiveShell") -> list[str]:
-    """List the names that the user's cells bound, in the order in which they were bound.
+    """List the names that the user's cells have bound, in that order.
 
-    A name of IPython's own counts once a cell has bound it to something else, such as `exit = "north"`.
+    A name of IPython counts if a cell has bound it to another value, such as `exit = "north"`.
     """
     hidden = shell.user_ns_hidden
     absent = object()
@@ -31,9 +31,9 @@ def _is_ipythons(shell: "InteractiveShell", name: str, value: Any) -> bool:
     if _IPYTHON.fullmatch(name) is None:
         return False
     if name in {"__annotations__", "__doc__"}:
-        # Empty, or IPython's, until a cell annotates a variable or sets it.
+        # Empty or IPython's own, until a cell annotates a variable or sets it.
         return not value or str(value).startswith("Automatically created module")
-    # These three are ordinary words, which a cell may well use for something of its own.
+    # These three are ordinary words, which a cell may use for its own values.
     return name not in {"exit", "quit", "open"} or (
         name in shell.user_ns_hidden and shell.user_ns_hidden[name] is value
     )

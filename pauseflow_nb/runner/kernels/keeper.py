@@ -1,4 +1,4 @@
-"""Keep kernels alive while their executions wait, because only these kernels have a variable that later cells need."""
+"""Keep the kernels of kernel-bound executions alive while the executions wait."""
 
 import threading
 from collections.abc import Iterable

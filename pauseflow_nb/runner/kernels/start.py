@@ -65,7 +65,7 @@ def order_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) 
     """Write the connection file and the command line of a kernel, without starting it.
 
     Args:
-        spec: What to start.
+        spec: The kernelspec.
         cwd: Its working directory.
         env: Environment variables in addition to those of this process and of the kernelspec.
 
@@ -95,7 +95,7 @@ def start_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) 
 
     # Checked before jupyter_client tries, because it would log the whole command with its environment.
     if shutil.which(spec.interpreter) is None:
-        raise KernelUnavailable(spec.name, f"its program {spec.interpreter} is not there, or cannot be run")
+        raise KernelUnavailable(spec.name, f"its program {spec.interpreter} does not exist, or cannot be run")
     order = order_kernel(spec, cwd=cwd, env=env)
     try:
         with order.open_output() as output:

@@ -35,7 +35,7 @@ _NOT_SIGNED_IN = (
     "started; requests to links need none"
 )
 
-#: Why those may not answer who may only look.
+#: Why a user who may only read may not answer.
 _ONLY_LOOKING = "you may look at executions here, but not answer"
 
 
@@ -64,8 +64,18 @@ class ApiHandler(APIHandler):
         connection.set_body_timeout(IDLE_SECONDS)
         check_length(self.request.headers, LARGEST_BODY)
         await super().prepare()
+        # Jupyter asks after the body has come, which takes memory.
+        self._require_user()
+
+    def check_xsrf_cookie(self) -> None:
+        """Say first that nobody is signed in: a program with a wrong token has no use for a sentence about cookies."""
+        # Tornado asks before anybody knows who the user is, and Jupyter asks again.
+        if hasattr(self, "_jupyter_current_user"):
+            self._require_user()
+        super().check_xsrf_cookie()
+
+    def _require_user(self) -> None:
         if self.current_user is None:
-            # Jupyter asks after the body has come, which takes memory.
             raise HTTPError(403, _NOT_SIGNED_IN)
 
     def data_received(self, chunk: bytes) -> None:
@@ -112,7 +122,7 @@ class ApiHandler(APIHandler):
             raise InvalidParameter("body", "must be a JSON object")
         unknown = set(value) - set(known)
         if known and unknown:
-            raise InvalidParameter(min(unknown), f"is no field of this request; its fields are: {', '.join(known)}")
+            raise InvalidParameter(min(unknown), f"is not a field of this request; its fields are: {', '.join(known)}")
         return value
 
     async def write_view(self, execution: str, status: int = 200) -> None:
@@ -141,7 +151,7 @@ class ApiHandler(APIHandler):
     def log_exception(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Log only what is no error of ours."""
+        """Log only errors that are not ours."""
         # The response has the message of our own errors; a traceback in the log would add nothing.
         if error is None or status_of(error) is None:
             super().log_exception(kind, error, traceback)

@@ -72,12 +72,12 @@ class ExecutionsHandler(ApiHandler):
         text = self.get_query_argument(name, str(default))
         # At most as many digits as an integer of the database has.
         if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise InvalidParameter(name, f"must be a whole number, not {text!r}")
+            raise InvalidParameter(name, f"must be a whole number from 0 to 999999999, not {text!r}")
         return int(text) if most is None else min(int(text), most)
 
 
 class InspectHandler(ApiHandler):
-    """What a notebook takes."""
+    """The parameters and steps of a notebook."""
 
     SUPPORTED_METHODS = ("POST",)
 
@@ -115,7 +115,7 @@ class ResumeHandler(ApiHandler):
 
     @require_permission("execute")
     async def post(self, execution: str) -> None:
-        """Resume with `{"step", "data"}`, or `{"step", "form"}` with what stands in the form; all optional."""
+        """Resume with `{"step", "data"}`, or `{"step", "form"}` with the contents of the form; all optional."""
         if len(self.request.body) > INLINE_BYTES:
             raise BodyTooLarge(INLINE_BYTES)
         body = await self.read_body("step", "data", "form", "shown")
@@ -319,7 +319,7 @@ def _read_outputs(queue: Queue, execution: str) -> str:
 
 
 def _write_metrics(counts: Counts) -> bytes:
-    """Write gauges whose names begin with `pauseflow_`; all servers of one store say the same."""
+    """Write gauges whose names begin with `pauseflow_`; all servers of one store report the same values."""
     registry = CollectorRegistry()
     for name, text, label, values in (
         ("executions", "Executions in each state.", "state", counts.executions),

@@ -36,7 +36,7 @@ def _describe_unknown(name: str, known: list[str]) -> str:
 
 
 def read_text(body: dict[str, JSON], field: str) -> str | None:
-    """Read a field that is text, or is not there."""
+    """Read an optional field that must be text."""
     value = body.get(field)
     if not isinstance(value, str | None):
         raise InvalidParameter(field, "must be text")
@@ -56,7 +56,7 @@ def resolve_path(root: Path, name: str, path: str) -> Path:
         whole = Path(path).resolve() if path.startswith("/") else root
         found = whole if whole != root and whole.is_relative_to(root) else (root / path.lstrip("/")).resolve()
     except (OSError, ValueError, RuntimeError):
-        raise InvalidParameter(name, "is no valid path") from None
+        raise InvalidParameter(name, "is not a valid path") from None
     if not found.is_relative_to(root):
         raise InvalidParameter(name, "leads out of the server's root directory")
     if name == "output" and not found.parent.is_dir():

@@ -33,12 +33,12 @@ class StartRequest(BaseModel):
     #: Path of the executed notebook, which is written while it runs, also relative; None: only in the store.
     output: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
-    #: Instead of `parameters`: what stands in the form that `inspect` draws.
+    #: Instead of `parameters`: the contents of the form from `inspect`.
     form: dict[str, list[str]] = Field(default_factory=dict)
     kernel: str | None = None
     checkpoint: Literal["step", "pause"] = "step"
     strict: bool = False
-    #: Seconds.
+    #: Seconds that the kernel may take to start.
     start_timeout: float = Field(default=60, gt=0)
     #: Seconds that a cell may run; None: no limit.
     execution_timeout: float | None = Field(default=None, gt=0)
@@ -83,7 +83,7 @@ def start(queue: Queue, root: Path, request: StartRequest, by: str) -> str:
 
 
 def inspect(root: Path, notebook: str | None, content: JSON) -> dict[str, Any]:
-    """Say which parameters a notebook takes, with a form for them, and which steps it has.
+    """Return the parameters of a notebook with a form for them, and its steps.
 
     Args:
         root: The server's root directory; nothing outside it is read.
@@ -113,13 +113,13 @@ def _read_parameters(request: StartRequest, notebook: Path) -> dict[str, Any]:
 
 
 def draw_parameters(notebook: NotebookNode) -> dict[str, Any] | None:
-    """Draw the form; None if the notebook has no parameters."""
+    """Make the form of the parameters; None if the notebook has none."""
     schema = _schema(notebook)
     return draw(schema).to_dict() if schema["properties"] else None
 
 
 def read_parameters(notebook: NotebookNode, entries: Entries) -> dict[str, JSON]:
-    """Read the form; a parameter that stands as it is in the notebook is left out.
+    """Read the form; leave out a parameter that has the notebook's own value.
 
     Raises:
         InvalidParameters: If a text cannot be read.
@@ -157,7 +157,7 @@ def _typed(parameter: Parameter) -> Mapping[str, Any]:
     if isinstance(value, bool):
         return {"type": "boolean"}
     if isinstance(value, int | float):
-        # `ratio = 1` may well be meant as 1.5 next time; only an annotation says that it is whole.
+        # `ratio = 1` may be 1.5 next time; only an annotation says that it is an integer.
         return {"type": "integer" if annotation == "int" else "number"}
     if isinstance(value, str):
         return {"type": "string", **({"format": "textarea"} if "\n" in value else {})}

@@ -29,12 +29,12 @@ class TriggerRequest(BaseModel):
     http: bool = False
     #: Whether a request waits for `flow.respond`.
     waits: bool = False
-    #: What `steps.trigger.event` is.
+    #: What `steps.trigger.event` holds.
     event: Literal["request", "body"] = "request"
     cron: str | None = None
     every: str | None = None
     at: str | None = None
-    #: Of `cron` and `at`.
+    #: Time zone of `cron` and `at`.
     tz: str | None = None
     missed: Literal["run", "skip"] = "run"
     overlap: Literal["queue", "skip", "allow"] = "queue"
@@ -111,7 +111,7 @@ class PauseTriggerHandler(_ChangeHandler):
 
     @require_permission("execute")
     async def post(self, trigger: str) -> None:
-        """Let it start nothing until it is resumed."""
+        """Pause the trigger until it is resumed."""
         await self.change(managing.pause, trigger)
 
 
@@ -120,7 +120,7 @@ class ResumeTriggerHandler(_ChangeHandler):
 
     @require_permission("execute")
     async def post(self, trigger: str) -> None:
-        """Let it start executions again."""
+        """Resume the trigger."""
         await self.change(managing.resume, trigger)
 
 
@@ -129,7 +129,7 @@ class RotateTriggerHandler(_ChangeHandler):
 
     @require_permission("execute")
     async def post(self, trigger: str) -> None:
-        """Refuse the URL so far, and show a new one."""
+        """Refuse the current URL, and show a new one."""
         await self.change(managing.rotate, trigger)
 
 

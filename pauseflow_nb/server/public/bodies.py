@@ -15,16 +15,18 @@ from tornado.httputil import HTTPFile, parse_multipart_form_data
 from pauseflow_nb.errors import InvalidBody, UnknownCharset
 from pauseflow_nb.json_values import JSON, read_json
 
-#: In characters.
+#: Longest Content-Type that is read, in characters.
 _LONGEST_TYPE = 1000
-#: In bytes, as RFC 2046 says.
+#: Longest part of a type that an error repeats, in characters.
+_LONGEST_SHOWN = 100
+#: Longest boundary, in bytes, as RFC 2046 limits it.
 _LONGEST_BOUNDARY = 70
 _MOST_PARTS = 1000
-#: Of a form or a query. The form of the page has at most 200 rows in each list.
+#: Most fields of a form or a query. The form of the page has at most 200 rows in each list.
 _MOST_FIELDS = 10_000
 
-# Python knows more codecs, and some take minutes for a small body, such as `punycode`. It also keeps every name that it was ever
-# asked to look up.
+# Python has more codecs, and some, such as `punycode`, take minutes for a small body. It also remembers every name
+# that it has looked up.
 _WEB_CODECS = frozenset(
     {
         *("ascii", "utf_8", "utf_16", "utf_16_le", "utf_16_be"),
@@ -35,10 +37,10 @@ _WEB_CODECS = frozenset(
         *("euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949"),
     }
 )
-#: Names on the web that Python does not know.
+#: Name on the web that Python does not know → name of the codec.
 _WEB_ALIASES = {"windows_31j": "cp932", "windows_874": "cp874", "windows_949": "cp949", "x_sjis": "shift_jis"}
 
-_PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*(?:"([^"]*)"|([^;\s"]*))', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*(?:"([^"]*)"|([^;,\s"]*))', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Body:
 
     #: The parsed value; None for an empty body.
     value: JSON
-    #: The text of the body; None for bytes that are no text, and for a body in a file.
+    #: The text of the body; None for bytes that are not text, and for a body in a file.
     raw: str | None
     #: Whether it was a form, in which every value is text.
     is_form: bool = False
@@ -79,7 +81,7 @@ def parse_body(data: bytes, content_type: str | None) -> Body:
     if text is None:
         return Body(_encode_bytes(data), None)
     if kind == "application/x-www-form-urlencoded":
-        value, is_form = _parse_form(text)
+        value, is_form = _parse_form(text, codec or "utf_8")
         return Body(value, text, is_form=is_form)
     return Body(text, text)
 
@@ -92,7 +94,7 @@ def parse_json(what: str, text: str | None) -> JSON:
         text: The text; None if the bytes were no text.
 
     Raises:
-        InvalidBody: If it is no JSON; says where.
+        InvalidBody: If it is not JSON; says where.
     """
     if text is None:
         raise InvalidBody(what, "is not text")
@@ -102,14 +104,18 @@ def parse_json(what: str, text: str | None) -> JSON:
         raise InvalidBody(what, str(problem)) from None
 
 
-def parse_pairs(text: str) -> dict[str, JSON]:
+def parse_pairs(text: str, codec: str = "utf_8") -> dict[str, JSON]:
     """Parse a query or an urlencoded form; a name with several values becomes a list.
+
+    Args:
+        text: The text.
+        codec: What its percent signs stand for.
 
     Raises:
         InvalidBody: If it has too many fields.
     """
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(text, keep_blank_values=True, encoding=codec, errors="replace", max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise InvalidBody("the form", f"has more than {_MOST_FIELDS} fields") from None
     return _group_values(pairs)
@@ -117,18 +123,22 @@ def parse_pairs(text: str) -> dict[str, JSON]:
 
 def _read_type(header: str) -> tuple[str, dict[str, str]]:
     header = header[:_LONGEST_TYPE]
-    kind = header.partition(";")[0].strip().lower()
+    kinds = {each.strip().lower() for each in header.partition(";")[0].split(",")}
+    if len(kinds) > 1:
+        # Of two headers, one of which a proxy has added, nobody knows which is meant.
+        raise InvalidBody("the body", f"has several types, {', '.join(sorted(kinds))[:_LONGEST_SHOWN]}")
+    kind = kinds.pop()
     found = {match[1].lower(): match[2] or match[3] or "" for match in _PARAMETER.finditer(header)}
     return kind if "/" in kind else "text/plain", found
 
 
-def _parse_form(text: str) -> tuple[JSON, bool]:
+def _parse_form(text: str, codec: str) -> tuple[JSON, bool]:
     # `curl -d '{"approved": true}'` sends JSON and calls it a form; no browser writes a bare brace into one.
     stripped = text.strip()
     is_cut_off = stripped[:1] in ("{", "[") and "=" not in stripped
     if stripped[:1] + stripped[-1:] in ("{}", "[]") or is_cut_off:
         return parse_json("the body, which is sent as a form and looks like JSON,", text), False
-    return parse_pairs(text), True
+    return parse_pairs(text, codec), True
 
 
 def _parse_multipart(data: bytes, boundary: bytes, codec: str) -> JSON:
@@ -182,7 +192,7 @@ def _describe_body(kind: str) -> str:
 
 def _decode_text(data: bytes, codec: str) -> str | None:
     try:
-        # The byte order mark is no part of the text.
+        # The byte order mark is not part of the text.
         text = data.decode(codec).removeprefix("\ufeff")
         text.encode()
     except UnicodeError:

@@ -42,12 +42,12 @@ from pauseflow_nb.server.public.responses import (
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
 from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
 
-#: What a program that looks at a link does not get: markup, and addresses of pages.
+#: Facts that a program which reads a link does not get: markup, and addresses of pages.
 _FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
 
 #: Why a GET did not act: by choice of the server, or because of the client.
 _NO_GET = {
-    True: "this server lets no GET act: send a POST",
+    True: "on this server a GET cannot act: send a POST",
     False: "a GET acts only for clients that are known to be programs, because crawlers, mail scanners and previews open "
     "links too: send a POST",
 }
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 def handlers(
     queue: LazyQueue, *, limits: LinkLimits | None = None, proxies: TrustedProxies = NO_PROXIES
 ) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Make the routes of the public links. Anything may stand for the token, so that no other handler logs it."""
+    """Make the routes of the public links; they match any token, so that no other handler logs it."""
     options = {"queue": queue, "limits": limits or LinkLimits(), "proxies": proxies}
     return [
         (r"/pauseflow/(resume|cancel|send_back|approve)/(.*)", CallbackHandler, options),
@@ -72,7 +72,7 @@ class CallbackHandler(Receiver):
     _target: LinkTarget | None = None
 
     async def read_token(self) -> None:
-        """Find the suspension that the link answers."""
+        """Verify the token, and find the suspension of the link."""
         self._target = await self._lazy.read_link(self.path_args[1], self.path_args[0])
 
     def open_sink(self, queue: Queue) -> Sink:
@@ -94,7 +94,7 @@ class CallbackHandler(Receiver):
             with self._lazy.answering():
                 await self._settle(action)
         elif method == "GET" and (prefers_json(self.request.headers) or is_from_program(self.request.headers)):
-            # A program that got 200 here would think that it had acted.
+            # With 200, a program would believe that it had acted.
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
             write_error_answer(self, 405, _NO_GET[links == "strict"], html=False)
         else:
@@ -106,7 +106,7 @@ class CallbackHandler(Receiver):
         facts = await self._facts()
         status = 410 if is_over(facts) else 200
         if prefers_json(self.request.headers):
-            # What the notebook has shown is markup, for the page alone.
+            # Outputs are markup, which only the page needs.
             write_json(self, status, {name: fact for name, fact in facts.items() if name not in _FOR_THE_PAGE})
         else:
             await self._write_suspension(status, facts)
@@ -125,7 +125,7 @@ class CallbackHandler(Receiver):
                 answer.body["errors"] = callback.reading.place(answer.body["errors"])
             is_used = answer.status in {200, 202} and not answer.body.get("already")
         except StoreUnavailable:
-            # It may have settled the suspension before it stopped answering. What it does not name, `gc` removes.
+            # The store may have settled the suspension before it stopped answering. Otherwise `gc` removes the file.
             is_used = True
             raise
         except InvalidBody as problem:
@@ -144,14 +144,14 @@ class CallbackHandler(Receiver):
     async def _schema(self) -> dict[str, JSON] | None:
         question = self._known_link().question
         if question is None:
-            # It may have been asked since.
+            # The suspension may have been opened since.
             return await self._lazy.call(Queue.read_schema, self._known_claim())
         return question.schema
 
     async def _body(self, schema: dict[str, JSON] | None) -> Body:
         assert self._upload is not None
         if schema is not None and self._upload.is_large:
-            # It is checked in memory, and what goes to a file could not be.
+            # An answer is checked in memory, so it must not go to a file.
             raise BodyTooLarge(INLINE_BYTES)
         return await self.parse()
 
@@ -168,7 +168,7 @@ class CallbackHandler(Receiver):
 
     async def _write_answer(self, answer: Response, entries: Entries | None) -> None:
         if answer.status == 404:
-            # In the same words as a forged one.
+            # In the same words as for a forged link.
             raise UnknownLink
         if answer.status == 429:
             self.set_header("Retry-After", "5")
@@ -200,7 +200,7 @@ class CallbackHandler(Receiver):
 
     async def _write_suspension(self, status: int, facts: Facts, **more: Any) -> None:
         action = self._known_claim().action
-        # A link gives no more than was given away with it: only an approve link has all buttons.
+        # A link allows only its own action: only an approve link shows all buttons.
         actions = facts["allow"] if action == "approve" else (action,)
         more.update(actions=actions, landing=self._landing)
         page = await self._lazy.compute(render_suspension, facts, **more)

@@ -1,7 +1,7 @@
 """Find the address of the client that sent a request, also behind proxies.
 
 Every client can send `X-Forwarded-For` and `X-Real-IP`. So only `X-Forwarded-For` from a trusted proxy counts, and of its
-entries only those that trusted proxies have added: the address is the last entry that is no trusted proxy.
+entries only those that trusted proxies have added: the address is the last entry that is not a trusted proxy.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class TrustedProxies:
         """Read the setting `trusted_proxies`.
 
         Raises:
-            ValueError: If a part is no address or network; names it.
+            ValueError: If a part is not an address or network; names it.
         """
         return cls(parse_networks(text or ""), trusts_peer)
 

@@ -1,4 +1,4 @@
-"""Limit how many connections a server has open, and how fast it reads chunks: both cost it more than their senders."""
+"""Limit the open connections of a server and the rate of chunks, which cost it more than their senders."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -11,31 +11,31 @@ from tornado.iostream import IOStream
 from pauseflow_nb.server.public.client_address import rate_limit_key
 from pauseflow_nb.server.public.rate_limit import OpenRequests, RateLimit
 
-#: In all, where the system allows this process that many.
+#: Most connections, if the system allows this process that many.
 _MOST = 2048
-#: Files that a process may have open where it is not known.
+#: Number of files that a process may have open, if the limit is unknown.
 _USUAL_FILES = 1024
-#: Chunks of one address, whatever their size: reading one takes some 50 microseconds in the event loop.
+#: Chunks from one address a second, of any size: reading one takes about 50 microseconds in the event loop.
 _CHUNKS_PER_SECOND = 2000
 _CHUNKS_AT_ONCE = 4000
 
 
 def connection_limits() -> OpenRequests:
-    """Give half of what this process may open to clients, and half of that to each address."""
+    """Return the limits: half of the files of this process for all clients, half of that for each address."""
     most = min(_open_files() // 2, _MOST)
     return OpenRequests(most=most // 2, most_in_all=most)
 
 
 def limit_connections(server: HTTPServer, limits: OpenRequests, chunks: RateLimit | None = None) -> None:
-    """Close at once each connection that is one too many, and read chunks beyond their rate later.
+    """Close connections beyond the limit at once, and delay the reading of chunks beyond the rate.
 
-    Without a limit, accepting a connection fails once the process has no file descriptor left. Tornado then tries again and
-    again, and logs each try.
+    Without a limit, accepting a connection fails once the process has no file descriptor left. Tornado then tries
+    again and again, and logs each attempt.
 
     Args:
-        server: What is limited.
-        limits: How many connections there may be.
-        chunks: How many chunks of bodies are read; None: as usual.
+        server: The server to limit.
+        limits: The limits of connections.
+        chunks: The rate of chunks; None: the default.
     """
     serve, forget = server.handle_stream, server.on_close
     chunks = chunks or RateLimit(_CHUNKS_PER_SECOND, _CHUNKS_AT_ONCE)
@@ -60,7 +60,7 @@ def _read_later(stream: IOStream, chunks: RateLimit, host: str) -> None:
     read = stream.read_until
 
     def read_until(delimiter: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
-        # Only the length of a chunk is read so.
+        # Only the length of a chunk is read with this method.
         seconds = chunks.wait(host)
         if not seconds:
             return read(delimiter, max_bytes)
@@ -77,7 +77,7 @@ def _read_later(stream: IOStream, chunks: RateLimit, host: str) -> None:
 
 
 def _host(address: Any) -> str:
-    # Of a Unix socket it is empty.
+    # It is empty for a Unix socket.
     return rate_limit_key(str(address[0])) if isinstance(address, tuple) and address else ""
 
 

@@ -1,4 +1,4 @@
-"""Read what a request decides, and its answer: from a program, or from our own page."""
+"""Read the decision and the answer in a request of a program or of our own page."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -11,51 +11,51 @@ from pauseflow_nb.server.public.page import PAGE_FIELD, SHOWN_FIELD
 
 Decision: TypeAlias = Literal["resume", "send_back", "cancel"]
 
-#: In characters, of what a sender has written.
+#: Most characters of a sender's text that an error repeats.
 _LONGEST_REPEATED = 100
 
-#: What may be decided, where the author allows it.
+#: The possible decisions, if the author allows them.
 _DECISIONS: tuple[Decision, ...] = ("resume", "send_back", "cancel")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request as its sender meant it."""
+    """The decision and the answer in one request."""
 
     action: Decision
     body: Body
-    #: The answer, if it came as a form: in one everything is text.
+    #: The answer if it came as a form, in which all values are text.
     reading: Reading | None = None
-    #: What a person says beside the fields of a form.
+    #: The comment beside the fields of a form.
     comment: str | None = None
-    #: The digest of what the page showed; None: it did not come from our page.
+    #: Digest of the question that the page showed; None if it did not come from our page.
     seen: str | None = None
 
 
 def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[str, JSON] | None = None) -> Request:
-    """Read what is decided.
+    """Read the decision and the answer.
 
     Args:
         action: The link's: `"resume"`, `"send_back"` and `"cancel"` decide by themselves, `"approve"` leaves it to the
             request.
         body: The parsed body.
         query: The parsed query.
-        schema: What an answer must be: the page has a form made of it, and forms of programs are read by it.
+        schema: The schema of answers: the page shows a form made from it, and forms of programs are read by it.
 
     Raises:
-        InvalidBody: If an approve link does not say what is decided.
+        InvalidBody: If a request to an approve link has no decision.
         InvalidAnswer: If a list has more rows than a form may have.
     """
     entries = read_entries(body)
     if entries is not None:
         decided = _decision(action, body.value.get("decision"))
         reading, comment = read_answer(schema, entries)
-        # A body that is None says nothing, and not null, unless its text says so.
+        # A body of None is no answer, and not null, unless its text is `null`.
         raw = "null" if reading.is_null else body.raw
         value = body.value.get(SHOWN_FIELD)
         seen = value if isinstance(value, str) and value else None
         if decided == "send_back" and schema is not None:
-            # The fields are those of an approval, and may be incomplete.
+            # The fields belong to an approval, and may be incomplete.
             return Request(decided, Body(None, None), None, comment, seen)
         return Request(decided, Body(reading.value, raw), reading, comment, seen)
     if action != "approve":
@@ -69,7 +69,7 @@ def read_request(action: str, body: Body, query: dict[str, JSON], schema: dict[s
 
 
 def read_entries(body: Body) -> Entries | None:
-    """Take what stood in the inputs of our page; None if it was not our page."""
+    """Return the contents of the inputs of our page; None if the request is not from our page."""
     if not (isinstance(body.value, dict) and body.value.get(PAGE_FIELD) == "1"):
         return None
     return {
@@ -80,7 +80,7 @@ def read_entries(body: Body) -> Entries | None:
 
 
 def _by_schema(action: Decision, body: Body, query: dict[str, JSON], schema: dict[str, JSON] | None) -> Request:
-    """Read the form or the query of a program by the schema: in it everything is text, `approved=true` too."""
+    """Read the form or the query of a program by the schema, because all its values are text."""
     if schema is None:
         return Request(action, body)
     if body.is_form and isinstance(body.value, dict):

@@ -61,7 +61,7 @@ def _clean_headers(headers: Mapping[str, str]) -> dict[str, JSON]:
 
 def _is_secret(name: str) -> bool:
     words = name.replace("_", "-").split("-")
-    # These keys are no secrets.
+    # These keys are not secret.
     if name in ("idempotency-key", "x-idempotency-key", "sec-websocket-key"):
         return False
     return bool(_SECRET_WORDS & set(words)) or name.endswith(_SECRET_ENDINGS)

@@ -1,4 +1,4 @@
-"""Collect what the approval page shows to a person."""
+"""Collect the facts that the approval page shows."""
 
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NotebookGone, UnknownLink
@@ -9,7 +9,7 @@ from pauseflow_nb.server.public.wording import Facts
 
 
 async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
-    """Collect what the page shows to somebody.
+    """Collect the facts that the page shows to a person.
 
     Raises:
         UnknownLink: If there is no such execution.

@@ -22,12 +22,12 @@ from pauseflow_nb.server.public.responses import write_error_answer, write_json
 from pauseflow_nb.server.public.upload import Sink
 from pauseflow_nb.store.executions import FINAL, Row
 
-#: How long a request waits for `flow.respond`.
+#: Seconds that a request waits for `flow.respond`.
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 _WAITING = frozenset({"suspended", "waiting", "paused"})
 
-_NO_GET = "this starts a workflow, and a GET of a browser or a preview starts none: send a POST"
+_NO_GET = "this URL starts a workflow, and a GET from a browser or a preview does not: send a POST"
 
 
 class StartHandler(Receiver):
@@ -37,16 +37,16 @@ class StartHandler(Receiver):
     _is_disconnected = False
 
     async def read_token(self) -> None:
-        """Find the trigger, and choose the id of the execution, to which a large body belongs."""
+        """Find the trigger, and choose the id of the execution, which a large body belongs to."""
         self._trigger = await self._lazy.call(read_url, self.path_args[0])
         self._execution = secrets.token_hex(6)
 
     def open_sink(self, queue: Queue) -> Sink:
-        """Open a file among those of the execution that is to be started."""
+        """Open a file in the folder of the execution that will be started."""
         return queue.bodies.open(Claim(self._execution, 0, "trigger", 0, "start"))
 
     def on_connection_close(self) -> None:
-        """Wait no longer for a response that nobody would get."""
+        """Stop waiting for a response that nobody would receive."""
         self._is_disconnected = True
         super().on_connection_close()
 
@@ -60,7 +60,7 @@ class StartHandler(Receiver):
             self.set_header("Allow", ", ".join(METHODS))
             self.set_status(204)
         elif method == "HEAD":
-            # Some senders ask in this way whether the URL is there.
+            # Some senders check in this way whether the URL exists.
             self.set_status(200)
         elif may_act(method, self.request.headers, links):
             await self._start()
@@ -97,7 +97,7 @@ class StartHandler(Receiver):
             started = await self._lazy.call(start_by_request, self._trigger, event, key=key, execution=self._execution)
             is_used = not started.is_earlier
         except StoreUnavailable:
-            # It may have added the execution before it stopped answering. What it does not name, `gc` removes.
+            # The store may have added the execution before it stopped answering. Otherwise `gc` removes the files.
             is_used = True
             raise
         finally:
@@ -106,7 +106,7 @@ class StartHandler(Receiver):
         return started
 
     async def _forget(self) -> None:
-        """Remove what came of a body that starts nothing, with the folder of the execution."""
+        """Remove the body of a request that starts nothing, with the folder of the execution."""
         assert self._upload is not None
         is_stored = self._upload.is_large
         await super()._forget()
@@ -119,12 +119,12 @@ class StartHandler(Receiver):
         del event["by"]
         received = self._upload.small_body
         if not self._upload.is_large and (body.raw is None or body.raw.encode() != received):
-            # A signature is made over the bytes, and the text of some bodies is not all of them.
+            # Signatures are made over the bytes, and the text of some bodies is not equivalent to them.
             event["body_bytes"] = {"$base64": base64.b64encode(received).decode("ascii"), "size": len(received)}
         return {**event, "manual": False}
 
     async def _respond(self, execution: str) -> None:
-        """Write what the execution responds; if it does not in time, or stops before, say how it is."""
+        """Write the execution's response; if it does not respond in time or ends before, write its state."""
         begin = time.monotonic()
         state = "queued"
         while not self._is_disconnected:
@@ -137,7 +137,7 @@ class StartHandler(Receiver):
                 return
             if state in FINAL | _WAITING or (waited := time.monotonic() - begin) > WAIT_SECONDS:
                 break
-            # The longer it has taken, the less a little more matters.
+            # The longer it has taken, the less an additional delay matters.
             await asyncio.sleep(_POLL_SECONDS + waited / 20)
         status = {"completed": 200, "failed": 500, "cancelled": 500}.get(state, 202)
         error = {"error": "the workflow ended before it responded"} if status == 500 else {}
@@ -145,7 +145,7 @@ class StartHandler(Receiver):
 
 
 def write_response(handler: StartHandler, response: dict[str, Any]) -> None:
-    """Write the response of a notebook: what it says, but with no rights on this server's pages."""
+    """Write the response of a notebook, without rights on this server's pages."""
     body, headers = response["body"], response["headers"]
     handler.set_status(response["status"])
     if response.get("is_bytes"):
@@ -157,7 +157,7 @@ def write_response(handler: StartHandler, response: dict[str, Any]) -> None:
     handler.set_header("Content-Type", kind)
     for name, value in headers.items():
         handler.set_header(name, value)
-    # Whatever it is, a browser must not run it as a page of the Jupyter server.
+    # A browser must never run it as a page of the Jupyter server.
     handler.set_header("Content-Security-Policy", "sandbox")
     if response["status"] not in (204, 205, 304):
         handler.write(data)

@@ -50,7 +50,7 @@ def may_act(method: str, headers: Mapping[str, str], links: str) -> bool:
 
 
 def is_from_program(headers: Mapping[str, str]) -> bool:
-    """Whether a GET comes from a client that is known to be a program, requests no page, and is no prefetch."""
+    """Whether a GET comes from a client that is known to be a program, requests no page, and is not a prefetch."""
     lower = {name.lower(): value for name, value in headers.items()}
     accept = lower.get("accept", "").lower()
     if any(name in _FETCHES_AHEAD or name.startswith("sec-fetch-") for name in lower):
@@ -62,11 +62,14 @@ def _is_program(agent: str) -> bool:
     agent = agent.lower().replace(_NODE_FETCH, "")
     if len(agent) > _LONGEST_AGENT or any(word in agent for word in _CRAWLERS):
         return False
-    products = [product.partition("/")[0] for product in re.sub(r"\([^()]*\)", " ", agent).split()]
+    products = [product.partition("/")[0] for product in re.split(r"[\s,]+", re.sub(r"\([^()]*\)", " ", agent).strip())]
+    if "mozilla" in products[1:]:
+        # Two headers, which a proxy has joined.
+        return False
     if products[:1] == ["mozilla"]:
         # PowerShell begins with `Mozilla`, as browsers do.
         return products[1:] in (["windowspowershell"], ["powershell"])
-    return products[:1] != [] and products[0] in PROGRAMS
+    return products[0] in PROGRAMS
 
 
 def wants_html(headers: Mapping[str, str]) -> bool:

@@ -1,7 +1,7 @@
 """Show the notebook's outputs on the approval page, as evidence for the decision.
 
-Everything is sanitised: no script, no style of its own, nothing fetched from elsewhere. Of each output
-the richest form that is safe and still is shown; what is too large is named instead.
+Everything is sanitised: no scripts, no styles, nothing fetched from other servers. Of each output, the richest form
+that is safe and static is shown; for an output that is too large, a sentence is shown instead.
 """
 
 import json
@@ -14,19 +14,19 @@ from typing import Any
 import nh3
 from markupsafe import Markup
 
-#: Characters of text, and of an image's base64, that one output may have on the page.
+#: Most characters of an output on the page: of text, and of an image's base64.
 MOST_TEXT, MOST_IMAGE = 20_000, 3_000_000
-#: Characters with which a picture is described to who does not see it.
+#: Most characters of the description of a picture.
 MOST_DESCRIBED = 500
-#: Characters of all outputs together.
+#: Most characters of all outputs together.
 MOST_OF_ALL = 12_000_000
 
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-# Colours and cursor, then titles and hyperlinks of a terminal, then what is left of either.
+# Colours and cursor movements, then titles and hyperlinks of a terminal, then incomplete sequences.
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-9;?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|[\x00\x1b\x80-\x9f]"
 )
-#: Elements inside one another. Cleaning takes as long as the square of it.
+#: Most levels of nested elements. The time for cleaning grows with the square of it.
 _DEEPEST = 400
 _TAG = re.compile(r"<(/?)([A-Za-z][^\s/>]*)")
 _VOID = frozenset({"area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
@@ -35,7 +35,7 @@ _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNOREC
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
     if (tag, name) == ("img", "src"):
-        # A picture from elsewhere would tell its server who reads this page, and when.
+        # A picture from another server would show that server who reads this page, and when.
         return value if _DATA_IMAGE.match(value) else None
     if name == "href":
         return value if value.lower().startswith(("http://", "https://", "mailto:")) else None
@@ -43,7 +43,7 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 
 
 _SANITISER = nh3.Cleaner(
-    # Without those that give a page its structure: that is ours.
+    # Without the elements that structure a page: the structure is ours.
     tags=(nh3.ALLOWED_TAGS | {"caption", "col", "colgroup", "figure", "figcaption"})
     - {"article", "aside", "area", "footer", "header", "hgroup", "map", "nav"},
     attributes={
@@ -73,12 +73,12 @@ class Exhibit:
 
 
 def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> list[Exhibit]:
-    """Find what the notebook has shown up to a cell.
+    """Collect the outputs of the notebook up to a cell.
 
     Args:
         document: The executed notebook, links masked.
-        last_cell: Index of the cell that waits; what came later is not shown.
-        ordinal: Which question of that cell is asked; its card is left out when it is answered, too.
+        last_cell: Index of the cell that waits; later outputs are not shown.
+        ordinal: Number of the question of that cell; its card is left out, also when it is answered.
     """
     exhibits, left = [], MOST_OF_ALL
     for index, cell in enumerate(json.loads(document)["cells"][: last_cell + 1]):
@@ -98,7 +98,7 @@ def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> 
 
 
 def show_outputs(outputs: list[dict[str, Any]], ordinal: int | None = None) -> Iterator[Markup]:
-    """Show the outputs of a cell, but not what the page says itself: the question with this ordinal, open or answered."""
+    """Show the outputs of a cell, except the card of this question, which the page itself shows."""
     for output in outputs:
         kind = output.get("output_type")
         if kind == "stream":
@@ -144,7 +144,7 @@ def _svg(source: str, described: str) -> Markup:
 
 
 def _depth(html: str) -> int:
-    """How many elements stand inside one another, at most."""
+    """Return the deepest nesting of elements."""
     depth = deepest = 0
     for closes, name in _TAG.findall(html):
         if name.lower() not in _VOID:
@@ -165,12 +165,12 @@ def _notice(sentence: str) -> Markup:
 
 
 def _safe(html: str) -> Markup:
-    # Escaped or sanitised by anyone who calls this, and only here.
+    # Every caller escapes or sanitises; this is the only place that trusts it.
     return Markup(html)  # noqa: S704
 
 
 def _is_ours(output: dict[str, Any], ordinal: int | None) -> bool:
-    """Whether it says what the page says itself: what is waited for, or what did not come back."""
+    """Whether it is a card with facts that the page itself shows: the question, or what could not be restored."""
     noted = output.get("metadata", {}).get("pauseflow") or {}
     is_open = not noted.get("decision") or (ordinal is not None and noted.get("ordinal") == ordinal)
     return _read_kind(output) in ("losses", "ending") or (noted.get("kind") == "suspension" and is_open)
@@ -181,7 +181,7 @@ def _read_kind(output: dict[str, Any]) -> Any:
 
 
 def _checks_in(text: str) -> Iterator[Markup]:
-    """Say what a fresh cell found when it ran again; the page itself has the tables of what has changed."""
+    """Describe the checks of a fresh cell; the page itself shows the tables of changes."""
     for line in text.splitlines():
         if not line.startswith(" "):
             yield _safe(f'<p class="hint" dir="auto">{escape(line)}</p>')
@@ -193,8 +193,8 @@ def _find_step(source: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """What a notebook holds as text. A cell may show anything raw, and anyone who decides must see the page all the same."""
+    """Convert a value in a notebook to text: cells may show any data, which must not break the page."""
     if isinstance(value, list):
         value = "".join(each for each in value if isinstance(each, str))
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()  # half a character, which no page can hold
+    return text.encode("utf-8", "replace").decode()  # half a character, which a page cannot contain

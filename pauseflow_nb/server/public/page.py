@@ -1,7 +1,7 @@
 """Render the approval page: plain HTML and one style sheet. All of it works without JavaScript.
 
-What stands on it comes from a notebook, so everything is escaped and the Content-Security-Policy
-allows nothing but our own style, and one script that looks again once the question is answered.
+Its contents come from a notebook, so everything is escaped, and the Content-Security-Policy allows only our own
+style, and one script that reloads the page when the question is answered.
 """
 
 import base64
@@ -26,7 +26,7 @@ from jinja2 import (
 )
 from markupsafe import Markup
 
-from pauseflow_nb.forms.codec import COMMENT, DATA, ROOT, Entries
+from pauseflow_nb.forms.codec import COMMENT, DATA, Entries
 from pauseflow_nb.forms.controls import Control, draw
 from pauseflow_nb.forms.markdown import as_html
 from pauseflow_nb.json_values import JSON
@@ -50,9 +50,9 @@ from pauseflow_nb.server.public.wording import (
     words_for,
 )
 
-#: A hidden field of our form: tells its POST from a program's that sends a form of its own.
+#: A hidden field that distinguishes our form from forms that programs send.
 PAGE_FIELD = "pauseflow_page"
-#: Input of our page that sends back what it showed: the digest of a decision record.
+#: Input of our page with the digest of the question that it showed.
 SHOWN_FIELD = "pauseflow_shown"
 
 log = logging.getLogger(__name__)
@@ -60,28 +60,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Landing:
-    """Where people land who follow a link: the settings `templates` and `redirect`."""
+    """The pages behind links: the settings `templates` and `redirect`."""
 
-    #: Folder whose templates and style sheet take the place of ours.
+    #: Folder whose templates and style sheet replace ours.
     templates: Path | None = None
-    #: Where a browser is sent once an answer from our page was taken.
+    #: URL to which a browser is sent after an answer from our page.
     redirect: str | None = None
 
     def after(self, facts: Mapping[str, JSON]) -> str | None:
-        """The address for this answer, `{execution}`, `{step}`, `{action}` and `{state}` filled in."""
+        """Return the URL for this answer, with `{execution}`, `{step}`, `{action}` and `{state}` filled in."""
         address = self.redirect
         for name in ("execution", "step", "action", "state"):
             address = address and address.replace(f"{{{name}}}", quote(str(facts.get(name, "")), safe=""))
         return address
 
 
-#: Our own pages, and no way on from them.
+#: Our own pages, without a redirect.
 OURS = Landing()
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the template shows."""
+    """The values for the template."""
 
     notebook: str
     step: str
@@ -93,40 +93,40 @@ class Page:
     drift: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[Exhibit] = field(default_factory=list)
     silence: Silence | None = None
-    #: Who started the run, when, and with what.
+    #: Who started the run, when, and with which parameters.
     started: str = ""
     parameters: list[tuple[str, str]] = field(default_factory=list)
-    #: What it means that it waits with its kernel; None if it does not.
+    #: Explains that the run waits with its kernel; None if it does not.
     kernel_bound: str | None = None
     #: What could not be restored after earlier pauses.
     losses: list[str] = field(default_factory=list)
     buttons: list[Button] = field(default_factory=list)
     verdict: Verdict | None = None
     note: str | None = None
-    #: What is typed into the inputs beside the form.
+    #: The contents of the inputs beside the form.
     comment: str = ""
     json: str = ""
-    #: What is wrong with the answer as a whole.
+    #: The error in the answer as a whole.
     problem: str | None = None
-    #: What is wrong, with the id of the control that it is wrong with: (id, label, sentence).
+    #: Errors in controls: (id of the control, label, sentence).
     problems: list[tuple[str, str, str]] = field(default_factory=list)
-    #: Which fields are marked, so that the exceptions are: `"required"` or `"optional"`.
+    #: The rarer kind of fields, which is marked: `"required"` or `"optional"`.
     marks: str = "required"
-    #: The fields of the answer; None: any text may be typed.
+    #: The fields of the answer; None if any text may be typed.
     form: Control | None = None
-    #: Whether any JSON may be the answer.
+    #: Whether the answer may be any JSON.
     takes_answer: bool = True
-    #: Whether there is anything that anyone who looks may press.
+    #: Whether there is a button that this person may press.
     may_answer: bool = True
     approvals: Approvals | None = None
-    #: The name of anyone who looks, if it is known.
+    #: The name of the person, if it is known.
     signed_in_as: str | None = None
-    #: Where to sign in, if that would help.
+    #: URL to sign in, if that would help.
     sign_in_url: str | None = None
-    #: Where JupyterLab shows the notebook.
+    #: URL of the notebook in JupyterLab.
     notebook_url: str | None = None
     xsrf: str = ""
-    #: The digest of what the page shows; empty: an earlier version noted none.
+    #: Digest of the question; empty if an earlier version made the suspension.
     shown: str = ""
 
 
@@ -145,15 +145,15 @@ def render_suspension(
     """Render the page of one suspension.
 
     Args:
-        facts: What `Queue.claim_page` says about it.
-        actions: What the link that was opened may do.
-        note: A sentence above everything: what became of the answer just sent.
-        closed: Whether to leave the form out, because an answer was kept.
+        facts: The result of `Queue.claim_page`.
+        actions: The actions that the opened link allows.
+        note: A sentence at the top: the result of the answer just sent.
+        closed: Whether to leave the form out, because an answer was stored.
         problem: Why the answer was refused.
-        entries: What stands in the inputs; None: the default values.
-        errors: What is wrong with it, `{"path", "message"}` each.
-        landing: Whose templates.
-        xsrf: What the form of somebody who has signed in sends back, so that no other site can send it.
+        entries: The contents of the inputs; None: the default values.
+        errors: The errors in the answer, `{"path", "message"}` each.
+        landing: The templates.
+        xsrf: Token in the form of a person who has signed in, so that no other site can send the form.
     """
     verdict = find_verdict(facts)
     if verdict is None and note is None and facts["suspension"] == "running":
@@ -206,7 +206,7 @@ def render_suspension(
 
 
 def render_notice(heading: str, sentence: str, landing: Landing = OURS) -> str:
-    """Render a page that only says something."""
+    """Render a page with only a title and sentences."""
     return render("notice.html", landing, heading=heading, sentence=sentence)
 
 
@@ -214,7 +214,7 @@ def render_notice(heading: str, sentence: str, landing: Landing = OURS) -> str:
 def content_security_policy(landing: Landing = OURS) -> str:
     """Allow the style sheet and our one script by their digests, forms to ourselves, and nothing else."""
     digest = _digest(_style(landing.templates))
-    # Browsers hold the redirect after a form to the same rule.
+    # Browsers apply this rule also to the redirect after a form.
     goal = urlsplit(landing.redirect or "")
     ours = f"'self' {goal.scheme}://{goal.netloc}" if goal.netloc else "'self'"
     return (
@@ -235,7 +235,7 @@ def render(name: str, landing: Landing = OURS, **facts: Any) -> str:
     except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:
         if landing.templates is None:
             raise
-        # Somebody waits to answer: the page that we have is better than none.
+        # A person wants to answer: our page is better than none.
         log.warning("the template %s in %s cannot be used: %s", name, landing.templates, problem)
         return _environment(None).get_template(name).render(**facts, **_parts(landing.templates))
 
@@ -259,7 +259,7 @@ def _parts(templates: Path | None) -> dict[str, Markup]:
 
 @cache
 def _script() -> Markup:
-    """Give the script that looks again; the page does all that it does without it."""
+    """Return the script that checks for the decision; the page works completely without it."""
     return Markup(files("pauseflow_nb.server.public").joinpath("templates/page.js").read_text(encoding="utf-8"))  # noqa: S704
 
 
@@ -268,7 +268,7 @@ def _style(templates: Path | None) -> Markup:
     style = files("pauseflow_nb.server.public").joinpath("templates/page.css").read_text(encoding="utf-8")
     if templates is not None and (own := templates / "page.css").is_file():
         style = own.read_text(encoding="utf-8")
-    # Not escaped: it comes from anyone who runs the server, and its digest stands in the policy.
+    # Not escaped: it comes from the operator of the server, and its digest is in the policy.
     return Markup(style)  # noqa: S704
 
 
@@ -281,16 +281,15 @@ def _typed(entries: Entries | None, name: str) -> str:
 
 
 def _problems(form: Control | None, errors: list[dict[str, JSON]]) -> list[tuple[str, str, str]]:
-    """List what is wrong in the order of the form, with the control to go to."""
+    """List the errors in the order of the form, each with its control."""
     if form is None:
         return [(DATA, "Data as JSON", str(each["message"])) for each in errors]
-    return [
-        (each.id, "" if each.name == ROOT else each.label, each.problem or "") for each in form.walk() if each.problem
-    ]
+    names = form.full_names()
+    return [(each.id, names[each.name], each.problem or "") for each in form.walk() if each.problem]
 
 
 def _marks(form: Control | None) -> str:
-    """Say which fields are the exception, and so are marked."""
+    """Return the rarer kind of fields, `"required"` or `"optional"`, which is marked."""
     if form is None:
         return "required"
     single = [each for each in form.walk() if each.kind not in ("object", "boolean")]
@@ -299,5 +298,5 @@ def _marks(form: Control | None) -> str:
 
 
 def _as_sentence(text: str) -> str:
-    """Write what an error says as people write it."""
+    """Write an error as a sentence."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")

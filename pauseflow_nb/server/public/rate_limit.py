@@ -10,9 +10,9 @@ from tornado.web import HTTPError
 
 from pauseflow_nb.errors import BodyTooLarge
 
-#: Seconds that a connection may take to send the headers of a request, also of its next one.
+#: Seconds that a connection may take to send the headers of its first or next request.
 IDLE_SECONDS = 60
-#: Of a Content-Length. Longer values are no real size, and Python may refuse to convert them.
+#: Most digits of a Content-Length. Longer values are not real sizes, and Python may refuse to convert them.
 _MOST_DIGITS = 18
 
 
@@ -21,7 +21,7 @@ def check_length(headers: Mapping[str, str], limit: int) -> None:
 
     Raises:
         BodyTooLarge: If it exceeds `limit`, in bytes.
-        HTTPError: 400 if it is no possible size.
+        HTTPError: 400 if it is not a possible size.
     """
     length = headers.get("Content-Length", "")
     if len(length) > _MOST_DIGITS:
@@ -59,7 +59,7 @@ class RateLimit:
 
 
 class OpenRequests:
-    """Counts requests whose body has not come yet or that wait, or connections, for each address and for all together."""
+    """Counts open requests or connections, for each address and for all together."""
 
     def __init__(self, most: int = 64, most_in_all: int = 1024) -> None:
         """Set how many requests one address, and all addresses together, may have open."""
@@ -68,7 +68,7 @@ class OpenRequests:
         self._in_all = 0
 
     def begin(self, address: str) -> bool:
-        """Count one more; False if there are too many already, and then it is not counted."""
+        """Count one more; return False without counting it if there are too many."""
         count = self._open.get(address, 0)
         if count >= self._most or self._in_all >= self._most_in_all:
             return False
@@ -77,7 +77,7 @@ class OpenRequests:
         return True
 
     def end(self, address: str) -> None:
-        """Forget one that `begin` counted."""
+        """Uncount one that `begin` has counted."""
         self._in_all -= 1
         self._open[address] -= 1
         if not self._open[address]:
@@ -95,6 +95,6 @@ class LinkLimits:
     open: OpenRequests = field(default_factory=OpenRequests)
     #: Requests that wait for the response of an execution.
     waiting: OpenRequests = field(default_factory=lambda: OpenRequests(64, 256))
-    #: Interval, in seconds, in which a body must make a progress of `bytes_per_second` on average.
+    #: Interval, in seconds, in which a body must arrive with `bytes_per_second` on average.
     patience_seconds: float = 30.0
     bytes_per_second: int = 1024

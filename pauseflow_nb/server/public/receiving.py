@@ -31,11 +31,11 @@ from pauseflow_nb.server.public.upload import Sink, Upload
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-#: What is still read of a body that was refused, so that its sender sees the answer and not a reset connection.
+#: Bytes of a refused body that are still read, so that its sender gets the response and not a reset connection.
 _DRAINED_BYTES = 16 * 1024 * 1024
-#: A body of this size is parsed sooner than handed to a thread.
+#: A body up to this size is parsed faster than it can be passed to a thread.
 _SMALL_BYTES = 4096
-#: We count a body's bytes ourselves; tornado would answer 400 to one that is too large.
+#: We count the bytes of a body ourselves; tornado would respond with 400 to one that is too large.
 _UNLIMITED = 1 << 62
 _UNLIMITED_SECONDS = 10.0**9
 
@@ -47,14 +47,14 @@ log = logging.getLogger(__name__)
 
 @stream_request_body
 class Receiver(RequestHandler):
-    """One request to one URL."""
+    """A request to a public URL."""
 
     SUPPORTED_METHODS = METHODS
 
     def initialize(self, queue: LazyQueue, limits: LinkLimits, proxies: TrustedProxies) -> None:
-        """Take the queue, the limits that all links share, and whom to believe where a request comes from."""
+        """Take the queue, the limits that all links share, and the trusted proxies."""
         self._lazy, self._limits = queue, limits
-        #: The client's address, from here on also for anyone who asks tornado.
+        #: The client's address, which tornado returns from here on, too.
         self.request.remote_ip = proxies.find_client(self.request)
         self._key = rate_limit_key(self.request.remote_ip)
         self._is_refused = False
@@ -67,12 +67,12 @@ class Receiver(RequestHandler):
         self._receiving = asyncio.Lock()
 
     def set_default_headers(self) -> None:
-        """Set what every answer carries, errors too."""
+        """Set the headers of every response, also of errors."""
         set_private_headers(self)
 
     async def prepare(self) -> None:
-        """Refuse before the body is read: too often, unknown, too large."""
-        # How long a body takes is watched here, because a large one may take longer than any other request.
+        """Refuse requests that are too many, unknown or too large before their body is read."""
+        # The time for a body is limited here, because a large body may take longer than any other request.
         self._connection().set_max_body_size(_UNLIMITED)
         self._connection().set_body_timeout(_UNLIMITED_SECONDS)
         if self._has_body() and not self._watch():
@@ -101,7 +101,7 @@ class Receiver(RequestHandler):
         self._upload = Upload(queue.settings.max_body, lambda: self.open_sink(queue))
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body; the next one is read when this one is written."""
+        """Store a piece of the body; the next one is read when this one is written."""
         self._received += len(chunk)
         if self._is_refused:
             self._drain()
@@ -118,16 +118,16 @@ class Receiver(RequestHandler):
             await self._refuse(*error_answer(problem))
 
     def on_connection_close(self) -> None:
-        """Leave nothing of a body whose sender went away before its end."""
+        """Discard a body whose sender disconnected before its end."""
         self._unwatch()
         if self._upload is not None and not self._upload.is_whole:
             self._lazy.clean_up(self._forget())
 
     async def read_token(self) -> None:
-        """Find what the token in the path stands for.
+        """Find the target of the token in the path.
 
         Raises:
-            UnknownLink, LinkWithdrawn, TriggerPaused: If it stands for nothing, not any more, or not now.
+            UnknownLink, LinkWithdrawn, TriggerPaused: If the token is unknown, withdrawn, or of a paused trigger.
         """
         raise NotImplementedError
 
@@ -136,7 +136,7 @@ class Receiver(RequestHandler):
         raise NotImplementedError
 
     def received_all(self) -> bool:
-        """Whether the whole body has arrived and is to be answered; call it first."""
+        """Whether the whole body has arrived and the request was not refused; call it first."""
         self._unwatch()
         if self._is_refused or self._upload is None:
             return False
@@ -144,28 +144,28 @@ class Receiver(RequestHandler):
         return True
 
     async def parse(self) -> Body:
-        """Parse the body; a large one is in a file.
+        """Parse the body, which is in a file if it is large.
 
         Raises:
             InvalidBody: If it does not match its Content-Type.
         """
         assert self._upload is not None
-        if "Content-Encoding" in self.request.headers:
-            raise InvalidBody("the body", "is compressed, and is only taken as it is")
+        if self.request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+            raise InvalidBody("the body", "is compressed, which is not supported")
         if self._upload.is_large:
             path = await asyncio.to_thread(self._upload.end)
             return Body({"$file": path, "size": self._upload.size}, None)
         return await self.compute(parse_body, self._upload.small_body, self.request.headers.get("Content-Type"))
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function that takes longer with a larger body, in a thread if this one is not small."""
+        """Call a function whose time grows with the body, in a thread unless the body is small."""
         is_small = self._upload is not None and self._upload.size <= _SMALL_BYTES
         return function(*args, **kwargs) if is_small else await self._lazy.compute(function, *args, **kwargs)
 
     # Refusing
 
     def _watch(self) -> bool:
-        """Begin to watch that the body comes; False if this address sends too many at once."""
+        """Start the time limit of the body; False if this address sends too many bodies at once."""
         self._is_counted = self._limits.open.begin(self._key)
         if self._is_counted:
             self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
@@ -179,7 +179,7 @@ class Receiver(RequestHandler):
 
     async def _check_progress(self) -> None:
         least_bytes = self._limits.patience_seconds * self._limits.bytes_per_second
-        # While we write to the storage, the sender has to wait for us.
+        # While we write to the storage, the sender waits for us.
         if self._received - self._received_before >= least_bytes or self._receiving.locked():
             self._received_before = self._received
             self._timer = IOLoop.current().call_later(self._limits.patience_seconds, self._check_progress)
@@ -188,12 +188,12 @@ class Receiver(RequestHandler):
         if self._upload is not None:
             await self._forget()
         if not self._is_refused:
-            await self._refuse(408, "the body did not come in time: send it again, at once and whole")
+            await self._refuse(408, "the body did not arrive in time: send the whole request again")
         if not self._finished:
             self.finish()
 
     def on_finish(self) -> None:
-        """Stop watching, however the answer came, and keep the promise of `Connection: close`."""
+        """Stop the time limit, and close the connection if the response has `Connection: close`."""
         self._unwatch()
         if self._is_refused and self._has_body():
             self._connection().close()
@@ -203,7 +203,7 @@ class Receiver(RequestHandler):
         await self._refuse(429, f"{sentence}: try again in {seconds} s")
 
     async def _refuse(self, status: int, sentence: str) -> None:
-        """Answer now, whatever may still come."""
+        """Respond now, without waiting for the rest of the body."""
         self._is_refused = True
         self._received_when_refused = self._received
         html = wants_html(self.request.headers)
@@ -211,10 +211,10 @@ class Receiver(RequestHandler):
         if not self._has_body():
             self.finish()
             return
-        # Closing at once would reset the connection while the sender still sends, and the answer would be lost.
+        # Closing at once would reset the connection while the sender still sends, and the response would be lost.
         self.set_header("Connection", "close")
         self.set_header("Content-Length", str(sum(map(len, self._write_buffer))))
-        # Many who are refused have gone by now, and it is no error that nobody reads the answer.
+        # Many refused senders have disconnected by now; an unread response is not an error.
         with suppress(StreamClosedError):
             await self.flush()
 
@@ -236,25 +236,25 @@ class Receiver(RequestHandler):
         assert isinstance(connection, HTTP1Connection)
         return connection
 
-    # What tornado would do otherwise
+    # Replaced behaviour of tornado
 
     def compute_etag(self) -> str | None:
-        """Give none: a GET that acts must not be answered with 304, as if nothing had happened."""
+        """Return no ETag: the response to a GET that acts must not be 304, as if nothing had happened."""
         return None
 
     def check_xsrf_cookie(self) -> None:
-        """Let every request pass: the token in the path is the credential, and no cookie means anything here."""
+        """Allow every request: the token in the path is the credential, and cookies are not used."""
 
     def check_trusted_origin(self, origin: str) -> bool:  # noqa: ARG002 - tornado's signature
-        """Let every origin pass, for the same reason."""
+        """Allow every origin, for the same reason."""
         return True
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002 - tornado's signature
-        """Read a path as text whatever its bytes are; tornado would say 400 and log them."""
+        """Read a path as text, whatever its bytes are; tornado would respond with 400 and log them."""
         return value.decode("utf-8", "replace")
 
     def send_error(self, status_code: int = 500, **info: Any) -> None:
-        """Answer an error, unless it was answered: who is refused often hangs up in the middle of what it sends."""
+        """Respond to an error, unless there was a response: refused senders often disconnect while they send."""
         if not self._is_refused:
             super().send_error(status_code, **info)
         elif not self._finished:
@@ -275,7 +275,7 @@ class Receiver(RequestHandler):
     def log_exception(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Log what is our fault or the store's, without the request: its path holds the token."""
+        """Log errors of ours or of the store, without the request, whose path has the token."""
         status, sentence = error_answer(error, error.status_code if isinstance(error, HTTPError) else 500)
         if status == 500 and kind is not None and error is not None:
             log.error("could not answer a link", exc_info=(kind, error, traceback))
@@ -283,5 +283,5 @@ class Receiver(RequestHandler):
             log.warning("could not answer a link: %s", sentence)
 
     def _log(self) -> None:
-        # The access log prints paths, and a path is all that it takes to answer.
+        # The access log prints paths, and the path is enough to answer.
         pass

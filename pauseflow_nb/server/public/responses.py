@@ -21,12 +21,12 @@ _HEADINGS = {
     503: "Not available at the moment",
     507: "No space left",
 }
-#: For people, who have only the link. Trying again helps where the database was away, not where a value is damaged.
+#: For people, who have only the link. Trying again helps if the database was unreachable, not if a value is damaged.
 _WHAT_TO_DO = "Try again in a minute. If this does not change, tell the person who sent you the link"
 
 
 def set_private_headers(handler: RequestHandler) -> None:
-    """Keep an answer out of caches, search engines and the Referer of whatever comes next."""
+    """Keep a response out of caches, search engines and the Referer of later requests."""
     handler.set_header("Cache-Control", "no-store")
     handler.set_header("Referrer-Policy", "no-referrer")
     handler.set_header("X-Content-Type-Options", "nosniff")
@@ -35,14 +35,14 @@ def set_private_headers(handler: RequestHandler) -> None:
 
 
 def write_json(handler: RequestHandler, status: int, body: JSON) -> None:
-    """Put JSON into the answer; it is always valid."""
+    """Write JSON as the response; it is always valid."""
     handler.set_status(status)
     handler.set_header("Content-Type", "application/json; charset=UTF-8")
     handler.write(json_text(body))
 
 
 def write_page(handler: RequestHandler, status: int, html: str, landing: Landing = OURS) -> None:
-    """Put a page into the answer: nothing on it runs but our own script, and nobody may frame it."""
+    """Write a page as the response; only our own script may run on it, and no page may frame it."""
     handler.set_status(status)
     handler.set_header("Content-Type", "text/html; charset=UTF-8")
     handler.set_header("Content-Security-Policy", content_security_policy(landing))
@@ -53,7 +53,7 @@ def write_page(handler: RequestHandler, status: int, html: str, landing: Landing
 def write_error_answer(
     handler: RequestHandler, status: int, sentence: str, *, html: bool, landing: Landing = OURS
 ) -> None:
-    """Put an error into the answer; 503 says when to come again."""
+    """Write an error as the response; 503 says when to try again."""
     if status == 503:
         handler.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
     if html:
@@ -66,10 +66,10 @@ def write_error_answer(
 
 
 def error_answer(error: BaseException | None, fallback: int = 500) -> tuple[int, str]:
-    """Status and sentence of an exception; one that is not ours keeps its words to itself."""
+    """Return status and sentence of an exception; the message of one that is not ours is not shown."""
     status = status_of(error) if error is not None else None
     if status is not None:
         return status, str(error)
     if fallback < 500:
         return fallback, HTTPStatus(fallback).phrase.lower()
-    return fallback, "something went wrong here; the server's log says what"
+    return fallback, "something went wrong on this server; its log has the error"

@@ -1,7 +1,7 @@
 """Serve the approval page to people who have signed in, whose answers are recorded under their names.
 
-The token says which question; who answers is what Jupyter's login knows, and its cookie counts here. So this handler
-is one of Jupyter's own, with its login, its authoriser and its check that a form came from our page.
+The token identifies the question, and Jupyter's login the person, by its cookie. So this is a handler of Jupyter,
+with its login, its authoriser and its XSRF check.
 """
 
 from pathlib import Path
@@ -32,12 +32,12 @@ from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, not
 
 
 def signed_in_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Make the route; only a server with a login has it."""
+    """Make the route, for servers with a login."""
     return [(r"/pauseflow/signed-in/(resume|cancel|send_back|approve)/(.*)", SignedInHandler, {"queue": queue})]
 
 
 class SignedInHandler(JupyterHandler):
-    """One question, and one signed-in person."""
+    """A question for a person who has signed in."""
 
     SUPPORTED_METHODS = ("GET", "POST")
     auth_resource = RESOURCE
@@ -48,13 +48,13 @@ class SignedInHandler(JupyterHandler):
         self._landing = OURS
 
     def set_default_headers(self) -> None:
-        """Set what every answer behind a link carries."""
+        """Set the headers of every response."""
         super().set_default_headers()
         set_private_headers(self)
 
     @require_permission("execute")
     async def get(self, action: str, token: str) -> None:
-        """Show the page; somebody who has not signed in is sent to the login, and comes back."""
+        """Show the page, after the login if the person has not signed in."""
         claim = await self._read_claim(action, token)
         facts = await self._facts(claim)
         await self._write(410 if is_over(facts) else 200, claim, facts)
@@ -88,7 +88,7 @@ class SignedInHandler(JupyterHandler):
         request = read_request(action, body, {}, schema)
         described = envelope(self.request, request.body, by=self._who())
         if described["body_raw"] != "null":
-            # The text of the form holds what keeps other sites from sending it.
+            # The text of the form contains the XSRF token.
             described["body_raw"] = None
         if request.comment is not None:
             described["comment"] = request.comment
@@ -108,7 +108,7 @@ class SignedInHandler(JupyterHandler):
         }
 
     def _notebook_url(self, facts: Facts) -> str | None:
-        """Give the address of the notebook in JupyterLab, if there is one and it has the file."""
+        """Return the URL of the notebook in JupyterLab, if JupyterLab is installed and the server has the file."""
         server = self.serverapp
         root, path = Path(self.settings["server_root_dir"]).resolve(), Path(facts["notebook"])
         if server is None or "jupyterlab" not in server.extension_manager.extensions or not path.is_relative_to(root):
@@ -125,11 +125,11 @@ class SignedInHandler(JupyterHandler):
         return identify(self.current_user, self.identity_provider)
 
     def write_error(self, status_code: int, **info: Any) -> None:
-        """Write an error as a page of ours."""
+        """Write an error as one of our pages."""
         status, sentence = error_answer(info.get("exc_info", (None, None, None))[1], status_code)
         write_error_answer(self, status, sentence, html=True, landing=self._landing)
         self.finish()
 
     def _log(self) -> None:
-        # The access log prints paths, and a path says which question it is.
+        # The access log prints paths, and the path identifies the question.
         pass

@@ -52,7 +52,7 @@ class Upload:
             StorageFull: If the storage is full.
         """
         if self._is_discarded:
-            # Tornado hands on what it had read before the sender went away.
+            # Tornado passes on data that it had read before the sender disconnected.
             return
         self.size += len(chunk)
         if self.size > self._limit:
@@ -69,7 +69,7 @@ class Upload:
 
     @property
     def small_body(self) -> bytes:
-        """The bytes of a small body."""
+        """Return the bytes of a small body."""
         return bytes(self._data)
 
     def end(self) -> str:
@@ -78,7 +78,7 @@ class Upload:
         return self._sink.close()
 
     def discard(self) -> None:
-        """Discard the body, and what still arrives of it."""
+        """Discard the body, and the rest of it that still arrives."""
         self._is_discarded = True
         self._data.clear()
         if self._sink is not None:

@@ -1,4 +1,4 @@
-"""Word what a question asks, what its buttons do, what happens without an answer, and what was decided."""
+"""Write the texts of the approval page: the question, its buttons, its deadline, and the decision."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.identity import name_trigger
 from pauseflow_nb.json_values import JSON, json_text
 
-#: What `Queue.claim_page` tells, and the `evidence`.
+#: The result of `Queue.claim_page`, and the `evidence`.
 Facts: TypeAlias = dict[str, Any]
 
-# What is said depends on what waits: (title without one, what resuming does).
+# Kind of the suspension → default title, and what resuming does.
 _WORDS = {
     "suspend": ("Approve step {step}?", "the run continues with the next cell"),
     "pause": ("Approve step {step}?", "the cell that waits continues"),
@@ -32,27 +32,27 @@ _SECRET = re.compile(r"key|passphrase|passw|pwd|secret|token|credential", re.IGN
 
 @dataclass(frozen=True)
 class Button:
-    """One decision."""
+    """The button of one decision."""
 
     action: str
     label: str
     tone: str
-    #: What happens then.
+    #: What happens when it is pressed.
     effect: str
-    #: Why it cannot be pressed; None: it can.
+    #: Why it cannot be pressed; None if it can.
     refusal: str | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided, and by whom."""
+    """The decision, and who decided."""
 
     heading: str
     sentence: str
     tone: str
-    #: What was said with it.
+    #: The comment with it.
     comment: str | None = None
-    #: Whether more is to come, so that looking again later tells more.
+    #: Whether the page will show more later.
     goes_on: bool = False
 
 
@@ -60,10 +60,10 @@ class Verdict:
 class Silence:
     """What happens if nobody answers."""
 
-    #: The sentence before the moment, and after it.
+    #: The text before the deadline, and after it.
     before: str
     after: str
-    #: None: there is no deadline, and `before` says all.
+    #: The deadline; None if there is none, and `before` is the whole sentence.
     iso: str | None = None
     text: str = ""
     left: str | None = None
@@ -71,7 +71,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Approvals:
-    """How many have approved, and who may."""
+    """How many people have approved, and who may."""
 
     heading: str
     lines: list[str]
@@ -79,7 +79,7 @@ class Approvals:
 
 
 def is_overdue(facts: Facts) -> bool:
-    """Whether the clock has decided, though nobody has noted it yet."""
+    """Whether the deadline has passed, although the store has not recorded that yet."""
     deadline = facts["deadline"]
     return (
         facts["suspension"] == "open" and deadline is not None and datetime.fromisoformat(deadline) <= datetime.now(UTC)
@@ -87,12 +87,12 @@ def is_overdue(facts: Facts) -> bool:
 
 
 def is_over(facts: Facts) -> bool:
-    """Whether an answer comes too late, whichever it is: the clock decided, or the execution ended otherwise."""
+    """Whether any answer comes too late, because the clock has decided or the execution has ended."""
     return facts["suspension"] == "void" or facts["action"] == "timeout" or is_overdue(facts)
 
 
 def note_on(status: int, body: Mapping[str, Any]) -> str | None:
-    """The sentence above the page about the answer that was just sent; None if the page says it."""
+    """Return the sentence about the answer that was just sent; None if the page shows the result."""
     if body.get("stale"):
         return "What you saw has changed since, and your answer changed nothing. Look at it again, then decide."
     if status == 202 and "approvals" in body:
@@ -111,13 +111,13 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
 
 
 def name_problem(body: Mapping[str, Any]) -> str:
-    """Name what the page says first about a refused answer; errors stand beside their fields."""
+    """Return the sentence at the top for a refused answer; errors are shown beside their fields."""
     errors = body.get("errors")
     return count_problems(len(errors)) if errors else str(body["error"])
 
 
 def find_verdict(facts: Facts) -> Verdict | None:
-    """What was decided; None while an answer is still taken."""
+    """Return the decision; None while an answer is still possible."""
     if facts["suspension"] == "settled":
         heading = name_decision(facts["kind"], facts["action"], by=facts["settled_by"], own=facts["labels"])
         sentence = f"{heading} by {_who(facts['settled_by'])} on {_moment(facts['settled_at'])}; {_afterwards(facts)}."
@@ -131,7 +131,7 @@ def find_verdict(facts: Facts) -> Verdict | None:
 
 
 def _afterwards(facts: Facts) -> str:
-    """What became of the run after it was decided, as the end of a sentence."""
+    """Describe the state of the run after the decision, as the end of a sentence."""
     if facts["state"] not in {"queued", "running"}:
         return f"the run is now {facts['state']}"
     return "the step runs again" if facts["action"] == "send_back" else "the run continues"
@@ -175,20 +175,20 @@ def _say_what_cancelling_does(facts: Facts) -> str:
 
 
 def name_place(facts: Facts) -> str:
-    """Name the place in words: `cell 3, step train`."""
+    """Describe the place: `cell 3, step train`."""
     cell = facts["cell"]
     where = [] if cell is None else [f"cell {cell + 1}"]
     return ", ".join([*where, *([f"step {facts['step']}"] if facts["step"] else [])])
 
 
 def say_who_started(facts: Facts) -> str:
-    """Say who started the run, and when."""
+    """Describe who started the run, and when."""
     trigger = f"{name_trigger(facts['trigger'])} of " if facts["trigger"] else ""
     return f"Started by {trigger}{_who(facts['created_by'])} on {_moment(facts['created_at'])}"
 
 
 def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
-    """List the parameters; what is called a secret is not for everybody who has the link."""
+    """List the parameters; values whose names suggest secrets are masked."""
     return [
         (name, _HIDDEN if _SECRET.search(name) else each if isinstance(each, str) else json_text(each))
         for name, each in (parameters or {}).items()
@@ -196,7 +196,7 @@ def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
 
 
 def describe_early_answers(facts: Facts) -> str | None:
-    """What is known of answers that came before the step has ended."""
+    """Describe the answers that arrived before the step has ended."""
     sentences = [
         f"An answer is kept: {facts['labels'][one['action']]}, by {_who(one['by'])} on {_moment(one['at'])}."
         for one in facts["kept"]
@@ -205,7 +205,7 @@ def describe_early_answers(facts: Facts) -> str | None:
 
 
 def list_approvals(facts: Facts) -> Approvals | None:
-    """Say how many have approved, and what keeps others from it; None where one answer by anybody is enough."""
+    """Describe how many have approved, and who may; None if one answer by anybody is enough."""
     approvals, refusals = facts["approvals"], facts["refusals"]
     if approvals is None or (approvals["needed"] == 1 and not refusals):
         return None
@@ -221,7 +221,7 @@ def list_approvals(facts: Facts) -> Approvals | None:
 
 
 def words_for(facts: Facts) -> tuple[str, str]:
-    """Give the words for the kind of suspension: a title, and what resuming does."""
+    """Return the texts for the kind of suspension: a title, and what resuming does."""
     title, effect = _WORDS.get(facts["kind"] or "suspend", _WORDS["suspend"])
     # Its button says "Submit".
     return (title if facts["schema"] is None else "Step {step} asks for an answer"), effect
@@ -232,7 +232,7 @@ def _who(by: str) -> str:
 
 
 def find_silence(facts: Facts) -> Silence | None:
-    """Say what the clock does, and when."""
+    """Describe what the clock does, and when."""
     if facts["suspension"] != "open" or facts["kind"] == "notebook":
         return None
     iso = facts["deadline"]
@@ -255,7 +255,7 @@ def _when_silent(facts: Facts) -> str:
 
 
 def say_why_kernel_stays(facts: Facts) -> str | None:
-    """Say what it means that the notebook waits with its kernel."""
+    """Explain that the notebook waits with its kernel."""
     names = ", ".join(facts["kernel_bound"])
     return names and (
         f"While it waits, the notebook stays in memory: it needs {names}, which cannot be saved. "
@@ -264,6 +264,6 @@ def say_why_kernel_stays(facts: Facts) -> str | None:
 
 
 def _moment(iso: str) -> str:
-    # Without JavaScript the reader's zone is unknown, so the zone is said.
+    # Without JavaScript the reader's time zone is unknown, so the zone is named.
     moment = datetime.fromisoformat(iso).astimezone(UTC)
     return f"{moment.day} {moment:%b %Y, %H:%M} UTC"

@@ -46,7 +46,11 @@ def test_no_endpoint_is_unguarded(stranger: "Fetch", stage: "Stage", path: str, 
 
 
 def test_a_request_without_a_token_is_told_how_to_send_one(stranger: "Fetch") -> None:
-    assert "send the header `Authorization: token TOKEN`" in body(stranger("pauseflow/api/executions"))["error"]
+    # A program with a wrong token is not asked for a cookie first.
+    wrong = {"Authorization": "token wrong"}
+    for options in ({}, {"method": "POST", "headers": wrong, "body": "{}"}):
+        answer = stranger("pauseflow/api/executions", **options)
+        assert "send the header `Authorization: token TOKEN`" in body(answer)["error"]
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])

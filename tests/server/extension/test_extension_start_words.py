@@ -44,7 +44,7 @@ def there(jp_root_dir: Path) -> Path:
         ({"notebook": "n.ipynb", "zzz": 1}, 400, "is not a known name; known names are: notebook, output, parameters"),
         ({"notebook": "n.ipynb", "checkpoint": "never"}, 400, "parameter checkpoint: must be 'step' or 'pause'"),
         ({"notebook": "n.ipynb", "start_timeout": "soon"}, 400, "parameter start_timeout: must be a number"),
-        ({"notebook": "n.ipynb", "start_timeout": 0}, 400, "parameter start_timeout: must be greater than 0"),
+        ({"notebook": "n.ipynb", "start_timeout": 0}, 400, "parameter start_timeout: must be more than 0"),
         ({"notebook": 7}, 400, "parameter notebook: must be text"),
         ({}, 400, "parameter notebook: is required"),
         ({"notebook": "n.ipynb", "parameters": {"not ident": 1}}, 400, "a name must be a Python identifier"),

@@ -1,7 +1,7 @@
-"""Pickle small variables of simple types together: three hundred of them then cost what one costs.
+"""Pickle small variables of simple types together, so that three hundred take as long as one.
 
-Only types whose loading cannot fail go together, because a frame is loaded as a whole. Which variables
-these are is tried; those that were found not to be are not tried again.
+Only types whose loading cannot fail go together, because a frame is loaded as a whole. Suitable variables are found
+by trying; unsuitable ones are not tried again.
 """
 
 import time
@@ -17,27 +17,27 @@ from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import have_secret
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, library_of, name_of
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
-#: A larger batch would be written again for every small change in it.
+#: Most bytes of a batch, which is written again for every change in it.
 _LARGEST = 512 << 10
-#: What may be the value of a variable in a batch.
+#: Types of variables in a batch.
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, str, bytes, int, float, bool, complex, type(None)})
-#: Libraries whose objects load without running anything that depends on this machine.
+#: Libraries whose objects load without code that depends on this machine.
 _HARMLESS = frozenset(
     {"builtins", "numpy", "pandas", "pyarrow", "datetime", "decimal", "fractions", "collections", "uuid", "zoneinfo"}
 )
-#: The same is true of these, once they are installed.
+#: The same for libraries that need not be installed.
 _OF_DATA = _HARMLESS | {"polars", "scipy", "torch", "xarray"}
-#: A module may be one that lies beside the notebook, and gone later.
+#: A module may be a file beside the notebook that does not exist later.
 _HARMFUL = frozenset({"memmap", "memoryview", "module"})
-#: Cython's functions name their own version as their module.
+#: Functions of Cython name Cython's version as their module.
 _BY_REFERENCE = frozenset({"cython_function_or_method"})
 
-#: A batch of this size is worth asking which of its variables are large.
+#: Size of a batch from which its large variables are searched.
 _WORTH_ASKING = 256 << 10
-#: A variable of this size goes alone.
+#: Size of a variable from which it is pickled alone.
 _ALONE = 64 << 10
 
-#: What plain frames, series and arrays are made of: the commonest types, which need no trial.
+#: Types that plain frames, series and arrays consist of: they need no trial.
 _KNOWN_TO_LOAD = frozenset(
     {"builtins.slice", "numpy.ndarray", "pandas.DataFrame", "pandas.Series", "pandas.Index", "pandas.RangeIndex"}
     | {f"numpy.dtypes.{name}DType" for name in ("Int64", "Float64", "Bool", "Int32", "Float32", "Object", "DateTime64")}
@@ -55,7 +55,7 @@ _proven: set[frozenset[type]] = set()
 
 
 def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
-    """Pickle the variables that may go together; None if they turn out not to."""
+    """Pickle variables together; None if that does not work."""
     chosen = [name for name in names if name not in _apart and _may_value(environment.namespace[name])]
     if len(chosen) < 2:
         return None
@@ -74,20 +74,20 @@ def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
         return None
     pieces = file.done()
     if pickler.buffers or sum(map(len, pieces)) > _WORTH_ASKING:
-        # What is large goes alone, so that its size and time are known.
+        # Large variables are pickled alone, so that their size and time are known.
         large = [name for name in chosen if _is_large(environment, name, again=bool(pickler.buffers))]
         _apart.update(large)
         if large:
             return dump_batch(environment, names)
     is_fit = not (has_met(pickler, environment.namespace) or pickler.needs) and all(map(_may, pickler.kinds))
-    # Of what holds the text of a secret, the variable that does will be refused alone.
+    # If one contains the text of a secret, that variable will be refused alone.
     if not is_fit or have_secret(pieces, pickler.buffers):
         return None
     seconds = time.perf_counter() - began
     dump = Dump(chosen, pieces, pickler.buffers, has_definitions=False, pickler=pickler, seconds=seconds)
     kinds = frozenset(pickler.kinds)
     if kinds not in _proven and not all(map(_is_known_to_load, kinds)):
-        # A batch that fails to load is lost as a whole, so types that meet for the first time are tried.
+        # A batch that cannot be loaded is lost as a whole, so new combinations of types are tried.
         if verify.find_failure(dump.pieces, dump.buffers, environment.shell, {}) is not None:
             return None
         _proven.add(kinds)
@@ -95,7 +95,7 @@ def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
 
 
 def is_data(dump: Dump) -> bool:
-    """Whether a variable is nothing but data: what loads it needs nothing of the notebook, and changes nothing."""
+    """Whether a variable is pure data: loading it needs nothing of the notebook, and changes nothing."""
     pickler = dump.pickler
     is_bound = dump.has_definitions or pickler.needs or pickler.runs_user_code or pickler.uses_module_beside
     return not is_bound and all(_may(kind, _OF_DATA) for kind in pickler.kinds)
@@ -112,7 +112,7 @@ def _is_large(environment: Environment, name: str, *, again: bool) -> bool:
 
 
 def learn(single: Mapping[str, Dump], refused: Mapping[str, Refused]) -> None:
-    """Remember which variables, pickled alone, were not fit to go together."""
+    """Remember which variables were pickled alone because they are unsuitable for batches."""
     for dump in single.values():
         is_large = sum(map(len, dump.pieces)) > _ALONE
         if is_large or dump.pickler.needs or not all(_may(kind) for kind in dump.pickler.kinds):
@@ -125,7 +125,7 @@ def _is_known_to_load(kind: type) -> bool:
 
 
 def _may_value(value: Any) -> bool:
-    # A class or function is loaded from its module, which may lie beside the notebook, and be gone later.
+    # A class or function is loaded from its module, which may be a file beside the notebook that is deleted later.
     is_from_module = issubclass(type(value), (type, types.FunctionType))
     return not is_from_module and _may(type(value)) and not (type(value) in {str, bytes} and len(value) > _ALONE)
 

@@ -1,13 +1,13 @@
 """Pickle long lists, dicts and sets some items at a time.
 
-A pickler remembers every object until it is done, and for millions of small ones that takes a third of what they
-take themselves. Here it forgets after each part what nothing but the container leads to, for that is not met
-again. And as a part that did not change gives the same bytes, a list that grew costs what was added.
+A pickler remembers every object until it is done, which for millions of small objects takes a third of their own
+memory. Here, after each part, it forgets the objects that only the container refers to, because they do not occur
+again. And because an unchanged part gives the same bytes, saving a list that grew costs only the new items.
 
-A stream in parts is several pickles, one behind the other. There is one for each variable, its long containers
-empty; all of these remember the same objects, and the last holds a list of the containers. For each of them there
-follow parts, which are lists of items (of a dict, its keys and values in turn), and None. A part begins by fetching
-what it has in common with the pickle before it, by the number that this had there.
+A stream in parts is a sequence of pickles: first one for each variable, with its long containers empty; these share
+one memo, and the last one holds a list of the containers. Then, for each container, follow its parts, which are
+lists of items (keys and values in turn for a dict), and None. A part begins by fetching objects that it shares with
+the previous pickle, by their numbers there.
 """
 
 import io
@@ -30,25 +30,25 @@ from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, Pieces, PiecesRea
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.pickling.pickler import SnapshotPickler
 
-#: Items of a part, at first and at most.
+#: Items of the first part, and of the largest.
 _FIRST_ITEMS, _ITEMS = 64, 1_000
-#: Objects of a part, up to which the next may have more items.
+#: Most objects of a part after which the next one may have more items.
 _FEW = 10_000
-#: Bytes and objects of a part, from which on the next has fewer items.
+#: Bytes and objects of a part from which the next one has fewer items.
 _LARGE, _MANY = 1 << 20, 50_000
-#: A part of more objects than this leads everywhere.
+#: A part with more objects refers to too much.
 _TOO_MANY = 500_000
-#: Nothing can refer weakly to these, so what refers to one is all that leads to it.
+#: Types without weak references, so that their reference counts are complete.
 _FORGETTABLE = frozenset({str, list, dict, tuple, bytes, bytearray, int, float, complex})
 
 _EMPTY: dict[type, bytes] = {list: pickle.EMPTY_LIST, dict: pickle.EMPTY_DICT, set: pickle.EMPTY_SET}
 
-#: Bytes and seconds by variable.
+#: Variable → bytes and seconds.
 Costs = dict[str, tuple[int, float]]
 
 
 class TooMuchShared(Exception):
-    """So many objects may be met again that parts are of no use."""
+    """Too many objects may occur again, so that parts are useless."""
 
 
 def dump(
@@ -58,20 +58,20 @@ def dump(
     containers: Containers,
     ordered: Sequence[set_order.Ordered] = (),
 ) -> Costs:
-    """Pickle variables, one behind the other, and long containers in parts.
+    """Pickle variables one after the other, and long containers in parts.
 
     Args:
         pickler: A new one.
-        file: What it writes to.
+        file: The file that it writes to.
         values: The variables by name.
-        containers: What `long_ones` found in them; perhaps nothing.
+        containers: The result of `long_ones`; may be empty.
         ordered: Sets in them that pickle alone would restore in another order.
 
     Returns:
-        What each variable took. What several share is counted for the first of them.
+        Bytes and seconds of each variable. Shared objects count for the first one.
 
     Raises:
-        TooMuchShared: If many objects are referred to from elsewhere; what was written is of no use then.
+        TooMuchShared: If many objects are referred to from elsewhere; the output is then useless.
     """
     costs: Costs = {}
     if ordered:
@@ -117,10 +117,10 @@ def _dump_parts(pickler: "SnapshotPickler", file: Pieces, container: Any, number
         objects = count_memo(pickler) - len(numbers)
         if objects > _TOO_MANY:
             raise TooMuchShared
-        # Whatever holds an object besides its container would make it look shared.
+        # Any other reference to an object would make it look shared.
         part.clear()
         numbers = _forget(pickler)
-        # Once it has stopped to grow it does not begin again: what changes in one part must not move the others.
+        # When the size has stopped growing, it stays: a change in one part must not move the others.
         may_grow = may_grow and objects < _FEW
         if may_grow:
             count = min(2 * count, most)
@@ -131,7 +131,7 @@ def _dump_parts(pickler: "SnapshotPickler", file: Pieces, container: Any, number
 
 
 class _Cost:
-    """Counts what a block takes: bytes and seconds, added to those of a name."""
+    """Adds the bytes and seconds of a `with` block to those of a name."""
 
     def __init__(self, costs: Costs, name: str, pickler: "SnapshotPickler", file: Pieces) -> None:
         self._costs, self._name, self._pickler, self._file = costs, name, pickler, file
@@ -147,17 +147,17 @@ class _Cost:
 
 
 def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
-    """Load a pickle, be it in parts or not. Its bytes must have been checked.
+    """Load a pickle, in parts or not, whose bytes must have been checked.
 
     Returns:
-        What was pickled: `values` by name, and perhaps `definitions` by key.
+        The pickled dict: `values` by name, and optionally `definitions` by key.
     """
     file: Any = io.BytesIO(pieces[0]) if len(pieces) == 1 else PiecesReader(pieces)
     memory = iter(buffers)
     before: pickle.Unpickler = reconstruct.Unpickler(file, buffers=memory)
     payload: dict[str, Any] = before.load()
     if "ordered" in payload:
-        # Sets that what follows refers to.
+        # Sets that later parts refer to.
         payload = before.load()
     if "begun" not in payload:
         return payload
@@ -182,7 +182,7 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
 
 
 class _PartUnpickler(reconstruct.Unpickler):
-    """Loads a part, which may fetch objects of the pickle before it."""
+    """Loads a part, which may fetch objects of the previous pickle."""
 
     def __init__(self, file: Any, buffers: Iterator[Any], before: pickle.Unpickler) -> None:
         super().__init__(file, buffers=buffers)
@@ -191,7 +191,7 @@ class _PartUnpickler(reconstruct.Unpickler):
 
     def persistent_load(self, number: int) -> Any:
         if self._memo is None:
-            # Copied only if it is wanted, which is rare.
+            # Copied only if it is needed, which is rare.
             self._memo = self._before.memo.copy()
         return self._memo[number]
 
@@ -201,15 +201,15 @@ def _framed(opcodes: bytes) -> bytes:
 
 
 def _fetching(number: int) -> bytes:
-    """Write what puts an object of the pickle before into the memo."""
+    """Write the opcodes that put an object of the previous pickle into the memo."""
     return pickle.BININT + struct.pack("<i", number) + pickle.BINPERSID + pickle.MEMOIZE + pickle.POP
 
 
 def _forget(pickler: "SnapshotPickler") -> list[int]:
-    """Let a pickler remember only what it may meet again: what something else refers to, or we cannot know.
+    """Make a pickler forget objects that cannot occur again, because nothing else refers to them.
 
     Returns:
-        The numbers, up to now, of what it remembers.
+        The previous memo numbers of the objects that it keeps.
     """
     has_arrays = any(map(_is_array, pickler.kinds))
     again = [
@@ -230,7 +230,7 @@ def _may_be_met(pickler: "SnapshotPickler", met: Met) -> bool:
 
 
 def _is_buffer(value: Any) -> bool:
-    # Each holds its array, but only while that is pickled; so does the tuple of arguments that it is in.
+    # Each refers to its array only while that is pickled, as does the tuple of arguments that contains it.
     kind = type(value)
     return kind is pickle.PickleBuffer or (kind is tuple and any(type(item) is pickle.PickleBuffer for item in value))
 

@@ -1,6 +1,6 @@
-"""Use private names of cloudpickle, each in this module alone, and check the versions that have them.
+"""Use private names of cloudpickle, only in this module, and check the versions that have them.
 
-The functions that pickles name have names of ours, so that a pickle names nothing of cloudpickle.
+Pickles name functions of this module, and never cloudpickle's.
 """
 
 import types
@@ -8,15 +8,15 @@ from typing import Any
 
 from cloudpickle import cloudpickle  # type: ignore[import-untyped]
 
-#: The first version that will do, and the first that may not; as in pyproject.toml.
+#: The first supported version, and the first unsupported one, as in pyproject.toml.
 SUPPORTED = ("3.1", "4")
-#: All that is used of what cloudpickle does not promise to keep.
+#: The private names of cloudpickle that are used.
 PRIVATE_NAMES = frozenset({
     "_builtin_type", "_class_setstate", "_code_reduce", "_function_getstate", "_function_setstate",
     "_get_dataclass_field_type_sentinel", "_lookup_class_or_track", "_lookup_module_and_qualname", "_make_skeleton_class",
     "_make_skeleton_enum", "_should_pickle_by_reference", "dynamic_subimport", "subimport",
 })  # fmt: skip
-#: Names of cloudpickle's that pickles of schema 2 hold, and the names of ours that took their place.
+#: Name of cloudpickle in pickles of schema 2 → our name that replaced it.
 FORMER_NAMES = {
     "_builtin_type": "make_builtin_type",
     "_class_setstate": "set_class",
@@ -32,7 +32,7 @@ def _private(name: str) -> Any:
 
 
 def dispatch_table() -> dict[type, Any]:
-    """Return how to take objects apart by their type, naming nothing of cloudpickle's."""
+    """Return type → function that reduces its objects, without names of cloudpickle in the results."""
     return {kind: _renaming(reduce) for kind, reduce in cloudpickle.Pickler.dispatch_table.items()}
 
 
@@ -52,22 +52,22 @@ def _renamed(reduced: Any) -> Any:
 
 
 def is_made_by(reduced: Any, name: str) -> bool:
-    """Whether cloudpickle would make an object again with this function of its own."""
+    """Whether cloudpickle would use this function of its own to make an object again."""
     return isinstance(reduced, tuple) and reduced[0] is _private(name)
 
 
 def is_by_reference(value: Any) -> bool:
-    """Whether a function or class is one that an import finds."""
+    """Whether a function or class is pickled by reference, because it can be imported."""
     return bool(_private("_should_pickle_by_reference")(value))
 
 
 def is_importable(value: Any, name: str | None = None) -> bool:
-    """Whether an import would find the very same object under a name."""
+    """Whether importing the name gives this same object."""
     return _private("_lookup_module_and_qualname")(value, name) is not None
 
 
 def function_arguments(pickler: Any, function: types.FunctionType) -> Any:
-    """Return the code of a function, the globals that it uses, and what else makes it."""
+    """Return the arguments that make a function: its code, the globals that it uses, and others."""
     return cloudpickle.Pickler._function_getnewargs(pickler, function)  # noqa: SLF001
 
 
@@ -77,23 +77,23 @@ def function_state(function: types.FunctionType) -> Any:
 
 
 def set_function(function: types.FunctionType, state: Any) -> None:
-    """Give a function its attributes and slots."""
+    """Set the attributes and slots of a function."""
     _private("_function_setstate")(function, state)
 
 
 def code_arguments(code: types.CodeType) -> Any:
-    """Return what makes code, and its arguments."""
+    """Return the function that makes a code object, and its arguments."""
     return _private("_code_reduce")(code)
 
 
 def known_class(tracker: str | None, made: type) -> type:
-    """Return the class that was restored under this id before, or note the one that was just made."""
+    """Return the class that was restored under this id before, or record a new one."""
     known = _private("_lookup_class_or_track")(tracker, made)
     return known if isinstance(known, type) else made
 
 
 def set_class(defined: type, state: tuple[dict[str, Any], dict[str, Any]]) -> type:
-    """Give a class its attributes."""
+    """Set the attributes of a class."""
     return _private("_class_setstate")(defined, state)  # type: ignore[no-any-return]
 
 
@@ -103,7 +103,7 @@ def import_module(name: str) -> types.ModuleType:
 
 
 def make_module(name: str, contents: dict[str, Any]) -> types.ModuleType:
-    """Make a module that no import finds."""
+    """Make a module that cannot be imported."""
     return _private("dynamic_subimport")(name, contents)  # type: ignore[no-any-return]
 
 
@@ -113,5 +113,5 @@ def make_builtin_type(name: str) -> type:
 
 
 def make_field_type(name: str) -> Any:
-    """Find what marks the kind of a dataclass field."""
+    """Find the object that marks the kind of a dataclass field."""
     return _private("_get_dataclass_field_type_sentinel")(name)

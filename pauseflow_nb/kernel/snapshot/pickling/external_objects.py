@@ -1,6 +1,6 @@
-"""Find objects that are not the notebook's own: the shell, its kernel, streams, and types without a name in a module.
+"""Find objects that do not belong to the notebook: the shell, its kernel, streams, and unnamed types.
 
-All of it comes back as what stands in its place in the new kernel.
+They are restored as their counterparts in the new kernel.
 """
 
 import io
@@ -20,12 +20,12 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import (
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of, module_of
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-#: Libraries whose objects in the shell and in the kernel are the machinery that runs the notebook.
+#: Libraries whose objects in the shell and the kernel run the notebook.
 _MACHINERY = frozenset({"IPython", "ipykernel", "jupyter_client", "comm"})
 
 
 def live_objects() -> dict[int, tuple[str, str]]:
-    """Find objects that come back as what an import finds, by identity."""
+    """Return the id of each object that is restored by importing it."""
     places = [("os", "environ"), ("random", "_inst"), ("sys", "stdout"), ("sys", "stderr"), ("sys", "stdin")]
     places += [("sys", "__stdout__"), ("sys", "__stderr__"), ("sys", "__stdin__")]
     optional = [("matplotlib", "rcParams"), ("pauseflow_nb.kernel.flow", "flow"), ("pauseflow_nb.kernel.flow", "steps")]
@@ -35,14 +35,14 @@ def live_objects() -> dict[int, tuple[str, str]]:
 
 
 def is_stream_of_cells(stream: Any) -> bool:
-    """Whether a cell has put this in the place of `sys.stdout`: no new kernel has it by itself."""
+    """Whether a cell has replaced `sys.stdout` by this stream, which a new kernel does not have."""
     if stream is None or stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
         return False
     return is_users(type(stream)) or type(stream) in {io.StringIO, io.TextIOWrapper}
 
 
 def find_parts(shell: Any) -> dict[int, tuple[str, ...]]:
-    """Find what the shell and its kernel are made of, by identity: the attributes that lead there."""
+    """Return the id of each part of the shell and its kernel → the attributes that lead to it."""
     parts: dict[int, tuple[str, ...]] = {}
     kernel = getattr(shell, "kernel", None)
     owners: list[tuple[tuple[str, ...], Any]] = [((), shell)]
@@ -59,14 +59,14 @@ def find_parts(shell: Any) -> dict[int, tuple[str, ...]]:
 
 
 def reduce_kernel_method(pickler: Any, method: types.MethodType) -> Any:
-    """Take a method apart; `input` and `getpass` are the kernel's own while a cell runs."""
+    """Reduce a method; `input` and `getpass` are methods of the kernel while a cell runs."""
     if method.__self__ is getattr(pickler.shell, "kernel", None) and method.__self__ is not None:
         return kernel_method, (method.__func__.__name__,)
     return NotImplemented
 
 
 def reduce_tee(function: types.FunctionType) -> Any:
-    """Take apart what IPython puts in the place of a stream's `write` while a cell runs: the stream's own comes back."""
+    """Reduce IPython's replacement of a stream's `write` while a cell runs to the original `write`."""
     if function.__module__ != "IPython.core.interactiveshell" or "._tee.<locals>" not in function.__qualname__:
         return None
     names = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
@@ -74,13 +74,13 @@ def reduce_tee(function: types.FunctionType) -> Any:
 
 
 def find_type(kind: type) -> Any:
-    """Take a type apart that is not found under its own name, if Python or its standard library offers it elsewhere.
+    """Reduce a type that cannot be found under its own name, but elsewhere in Python or its standard library.
 
     Returns:
-        What makes it again, and its arguments; None if it is a class like those that cells define.
+        The function that makes it again, and its arguments; None if it is a class like those that cells define.
 
     Raises:
-        CannotSave: If it is a built-in type that nothing leads to.
+        CannotSave: If it is a built-in type that cannot be reached.
     """
     if is_users(kind):
         return None
@@ -97,7 +97,7 @@ def find_type(kind: type) -> Any:
             return type_of, (module, name)
     if _is_built_in(kind):
         raise CannotSave(
-            f"the type {module_of(kind)}.{kind.__qualname__} has no name in a module; ask type(…) where it is used"
+            f"the type {module_of(kind)}.{kind.__qualname__} has no name in a module; use type(…) where it is needed"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Prevent `__del__` of objects that were made only as a trial, or that could not be finished."""
+"""Prevent `__del__` of objects that were made only as a trial, or that are incomplete."""
 
 import contextlib
 import gc
@@ -11,15 +11,15 @@ from typing import Any
 
 @contextlib.contextmanager
 def without_finalizers(kinds: Iterable[type]) -> Iterator[None]:
-    """Let no `__del__` run of objects of these types that this thread makes and drops in a block.
+    """Disable `__del__` of objects of these types that this thread makes and drops in a `with` block.
 
-    It would close or remove what the original still uses: a copy has the same files, and the same names.
+    It would close or remove resources of the original: a copy has the same files and names.
     """
     owners = {base for kind in kinds for base in kind.__mro__ if isinstance(vars(base).get("__del__"), FunctionType)}
     if not owners:
         yield
         return
-    # What the notebook has dropped before is finished as usual; what is young afterwards was made in the block.
+    # Objects that the notebook dropped before are finalized as usual; young ones after this were made in the block.
     gc.collect(0)
     originals = {owner: vars(owner)["__del__"] for owner in owners}
     for owner, original in originals.items():
@@ -34,7 +34,7 @@ def without_finalizers(kinds: Iterable[type]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_finalizers() -> Iterator[None]:
-    """Show no error that a `__del__` raises in a block: half an object has not what its class expects."""
+    """Hide errors of `__del__` in a `with` block: an incomplete object lacks what its class expects."""
     before = sys.unraisablehook
 
     def show(unraisable: Any) -> None:
@@ -61,5 +61,5 @@ def _elsewhere_only(original: Callable[[Any], None]) -> Callable[[Any], None]:
 
 def _set(owner: type, finalizer: Callable[[Any], None]) -> None:
     with contextlib.suppress(TypeError):
-        # Not `setattr`, into whose place a metaclass may put something of its own.
+        # Not `setattr`, which a metaclass may override.
         type.__setattr__(owner, "__del__", finalizer)

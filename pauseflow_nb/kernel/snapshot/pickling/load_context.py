@@ -1,6 +1,6 @@
-"""Find what a pickle refers to while it is loaded: the live namespace, the notebook's definitions, the shell.
+"""Resolve references in a pickle while it is loaded: to the live namespace, the notebook's definitions, the shell.
 
-Pickles name these functions by module and name, so neither may ever change: a snapshot can be months old.
+Pickles name these functions by `reconstruct`, so their names may never change: a snapshot can be months old.
 """
 
 import array
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-#: Types that no module offers, each with an object of it.
+#: Type without a name in any module → an object of it.
 NAMELESS: dict[str, Callable[[], object]] = {
     "arrayiterator": lambda: iter(array.array("b")),
     "callable_iterator": lambda: iter(int, 1),
@@ -32,7 +32,7 @@ NAMELESS: dict[str, Callable[[], object]] = {
 
 @dataclass
 class Filling:
-    """Results for a cached function, or the `source` through which it gets them."""
+    """Results for a cached function, or the `source` of its results."""
 
     cached: Any
     source: Any
@@ -42,23 +42,23 @@ class Filling:
 
 @dataclass
 class Loading:
-    """The kernel that a snapshot is loaded into. A context: only one load at a time."""
+    """The kernel that a snapshot is loaded into; a context manager for one load at a time."""
 
     namespace: dict[str, Any]
     shell: Any
-    #: Functions and classes of the notebook that are loaded already, by their key.
+    #: Key → function or class of the notebook that has been loaded.
     definitions: dict[str, Any] = field(default_factory=dict)
-    #: Whether the result is thrown away, so that nothing that lives may be touched.
+    #: Whether the result is dropped, so that live objects must not be changed.
     is_trial: bool = False
-    #: Cached functions that are to be filled when all is loaded.
+    #: Cached functions to fill when everything is loaded.
     fillings: list[Filling] = field(default_factory=list)
     outer: "Loading | None" = None
 
     def fill_caches(self) -> list[str]:
-        """Let cached functions remember what they did.
+        """Fill the caches of cached functions.
 
         Returns:
-            A sentence for each that does not, as far as it does not.
+            A sentence for each cache that is not complete.
         """
         ways = {id(each.cached): each for each in self.fillings if each.source is not None}
         problems = []
@@ -85,7 +85,7 @@ class Loading:
 
 
 class _Return:
-    """Called with anything, returns one thing."""
+    """Returns one object for any arguments."""
 
     def __init__(self, result: Any) -> None:
         self._result = result
@@ -104,12 +104,12 @@ def _loading() -> Loading:
 
 
 def note_filling(filling: Filling) -> None:
-    """Note what a cached function is to be filled with, or how."""
+    """Record the results for a cached function, or their source."""
     _loading().fillings.append(filling)
 
 
 def is_trial() -> bool:
-    """Whether what is being loaded will be thrown away."""
+    """Whether the current load is a trial, whose result is dropped."""
     return _current is not None and _current.is_trial
 
 
@@ -147,12 +147,12 @@ def kernel_method(name: str) -> Any:
 
 
 def type_of(module: str, path: str) -> type:
-    """Return the type of what an import finds."""
+    """Return the type of an object that is imported."""
     return type(live_attribute(module, path))
 
 
 def nameless_type(name: str) -> type:
-    """Return a type that no module offers."""
+    """Return a type that has no name in any module."""
     return type(NAMELESS[name]())
 
 
@@ -165,7 +165,7 @@ def definition(key: str) -> Any:
 
 
 def live_attribute(module: str, path: str) -> Any:
-    """Return what an import of `module` offers under `path`: the object itself, never a copy."""
+    """Import an object: `path` in `module`; the object itself, never a copy."""
     __import__(module)
     found: Any = sys.modules[module]
     for name in path.split("."):

@@ -1,4 +1,4 @@
-"""Describe where inside a variable an object is, as a user would write it: `clients["a"].session.lock`."""
+"""Describe the place of an object inside a variable as code: `clients["a"].session.lock`."""
 
 import functools
 import types
@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-#: How many objects are looked at; a place is a courtesy, not worth seconds.
+#: Most objects that are searched: the place is only a help, not worth seconds.
 _MOST = 50_000
 _LEAVES = (str, bytes, int, float, type(None), type, types.ModuleType, types.CodeType)
 
 
 def find_place(target: Any, root: Any, name: str) -> str:
-    """Find the shortest way from a variable to an object inside it.
+    """Find the shortest path from a variable to an object inside it.
 
     Args:
         target: The object looked for, by identity.

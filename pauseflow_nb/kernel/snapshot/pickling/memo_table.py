@@ -1,7 +1,7 @@
-"""Read a pickler's memo in place: its public copy takes more time and memory than the pickling.
+"""Read a pickler's memo in place, because its public copy takes more time and memory than the pickling.
 
-CPython's layout of the memo, and of an object's head, is compared with what its public functions say before it is
-relied upon, and only on versions that are tested (`plain`). On others those functions are called each time.
+CPython's layout of the memo and of an object's header is compared with the results of public functions before it is
+used, and only on tested versions (see `memory_access`). On others, the public functions are used.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from pauseflow_nb.kernel.snapshot.storage.mapping import peek
 
 Memo = dict[int, tuple[int, Any]]
 
-#: A larger memo is not copied only to look for something in it.
+#: Largest memo that is copied for a search.
 _MOST_COPIED = 50_000
-#: Entries of a memo that are compared one by one.
+#: How many entries of a memo are compared one by one.
 _MOST_PEEKED = 256
-#: Newer versions of Python keep flags beside the count.
+#: Mask of the reference count, beside which newer versions of Python keep flags.
 _COUNT = 0xFFFF_FFFF
 
 
@@ -35,17 +35,17 @@ class Met:
 
     number: int
     value: Any
-    #: Whether more than one other thing refers to it.
+    #: Whether more than one other object refers to it.
     is_shared: bool
 
 
 def count_memo(pickler: pickle.Pickler) -> int:
-    """Count what a pickler remembers."""
+    """Return the number of objects in a pickler's memo."""
     return MemoTable(pickler).used if MemoTable.is_usable() else len(pickler.memo.copy())
 
 
 def has_met(pickler: pickle.Pickler, value: Any) -> bool:
-    """Whether a pickler pickled this very object."""
+    """Whether a pickler has pickled this object."""
     if MemoTable.is_usable():
         return MemoTable(pickler).holds(id(value))
     memo: Memo = pickler.memo.copy()
@@ -53,7 +53,7 @@ def has_met(pickler: pickle.Pickler, value: Any) -> bool:
 
 
 def find_remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]:
-    """Find the objects of some types that a pickler remembers, in the order in which it met them."""
+    """Find objects of some types in a pickler's memo, in order."""
     numpy = _numpy()
     if numpy is not None:
         found = MemoTable(pickler).of_types(kinds, numpy)
@@ -68,15 +68,15 @@ def find_remembered(pickler: pickle.Pickler, kinds: Sequence[type]) -> list[Any]
 def forget(
     pickler: pickle.Pickler, forgettable: frozenset[type], lets_go: Callable[[Any], bool] | None = None
 ) -> list[Met]:
-    """Clear a pickler's memo, and return the objects that something else may lead to again.
+    """Clear a pickler's memo; return the objects that may occur again.
 
     Args:
         pickler: The pickler.
-        forgettable: Types of which an object is left out if only one other thing refers to it.
-        lets_go: Which objects refer to others only while they are pickled, and so do not count.
+        forgettable: Types whose objects are left out if only one other object refers to them.
+        lets_go: Tells which objects refer to others only while they are pickled, and so do not count.
 
     Returns:
-        What is left, in the order in which it was met.
+        The remaining objects, in order.
     """
     numpy = _numpy()
     if lets_go is None and numpy is not None:
@@ -84,7 +84,7 @@ def forget(
         pickler.clear_memo()
     else:
         found = _find_in_copy(pickler, forgettable, lets_go)
-    # A memo has no order, and the same objects must give the same bytes.
+    # A memo is not ordered, but the same objects must give the same bytes.
     return sorted(found, key=operator.attrgetter("number"))
 
 
@@ -104,7 +104,7 @@ def _find_in_copy(
 
 
 def _references(memo: Memo) -> list[int]:
-    """Count what refers to each object, this loop included, which differs from Python to Python."""
+    """Count the references to each object, including those of this loop, which depend on the Python version."""
     return [sys.getrefcount(value) for _, value in memo.values()]
 
 
@@ -129,10 +129,10 @@ class _Table(ctypes.Structure):
 
 
 class MemoTable:
-    """A pickler's memo. The objects in it live as long as it is not cleared."""
+    """A pickler's memo, which keeps its objects alive until it is cleared."""
 
     def __init__(self, pickler: pickle.Pickler) -> None:
-        # The memo is the first field behind the object's head, in every CPython since 3.2.
+        # The memo is the first field after the object's header, in every CPython since 3.2.
         field = ctypes.c_void_p.from_address(id(pickler) + object.__basicsize__)
         self._table = _Table.from_address(field.value or 0)
         self.used: int = self._table.used
@@ -141,7 +141,7 @@ class MemoTable:
         self._pickler = pickler
 
     def common(self, other: "MemoTable") -> Iterator[Any]:
-        """Find the objects that another pickler remembers as well."""
+        """Find the objects that are also in the memo of another pickler."""
         if other.used < self.used:
             yield from other.common(self)
             return
@@ -164,7 +164,7 @@ class MemoTable:
             perturb >>= 5
 
     def of_types(self, kinds: Sequence[type], numpy: Any) -> list[tuple[int, Any]]:
-        """Find the objects of some types, each with its number."""
+        """Find the objects of some types, with their numbers."""
         entries = _words(self._address(), 2 * self._table.allocated, numpy).reshape(-1, 2)
         entries = entries[entries[:, 0] != 0]
         _, types_ = _heads(entries[:, 0], numpy)
@@ -172,11 +172,11 @@ class MemoTable:
         return [(number, ctypes.cast(key, ctypes.py_object).value) for key, number in entries.tolist()]
 
     def find_referenced(self, forgettable: Iterable[type], numpy: Any) -> list[Met]:
-        """Find the objects that more than one other thing refers to, or that are not of these types."""
+        """Find the objects with more than one other reference, or not of these types."""
         entries = _words(self._address(), 2 * self._table.allocated, numpy).reshape(-1, 2)
         entries = entries[entries[:, 0] != 0]
         counts, kinds = _heads(entries[:, 0], numpy)
-        # One of them is the memo's own.
+        # One of the references is the memo's own.
         is_shared = counts > 1 + 1
         is_wanted = numpy.ones(len(entries), dtype=bool)
         for kind in forgettable:
@@ -208,7 +208,7 @@ def _looks_as_expected() -> bool:
 
 
 def _has_memo_where_expected(pickler: pickle.Pickler) -> bool:
-    """Compare the memo with its public copy. No pointer is followed before the operating system has said what is there."""
+    """Compare the memo with its public copy; the operating system checks every pointer before it is followed."""
     memo: Memo = pickler.memo.copy()
     word = ctypes.sizeof(ctypes.c_size_t)
     if type(pickler).__basicsize__ < object.__basicsize__ + word:
@@ -228,7 +228,7 @@ def _peek_words(address: int, count: int) -> tuple[int, ...] | None:
 
 
 class _Words:
-    """Memory as numpy is to see it."""
+    """Memory in numpy's array interface."""
 
     def __init__(self, address: int, count: int) -> None:
         self.__array_interface__ = {"data": (address, True), "shape": (count,), "typestr": "<i8", "version": 3}
@@ -239,18 +239,18 @@ def _words(address: int, count: int, numpy: Any) -> Any:
 
 
 def _heads(addresses: Any, numpy: Any) -> tuple[Any, Any]:
-    """Read how many references there are to each object, and the address of its type."""
+    """Read the reference count of each object, and the address of its type."""
     if not len(addresses):
         return addresses, addresses
     first = int(addresses.min())
-    # Of all that lies between the first and the last object, only their heads are looked at.
+    # Of the memory between the first and the last object, only the headers of objects are read.
     between = _words(first, (int(addresses.max()) - first) // 8 + 2, numpy)
     places = (addresses - first) >> 3
     return between[places] & _COUNT, between[places + 1]
 
 
 def _numpy() -> Any:
-    """Find numpy, if it is loaded and reads memory as expected: cells may have put something else in its place."""
+    """Return numpy if it is loaded and reads memory as expected, because cells may have replaced it."""
     numpy = sys.modules.get("numpy")
     is_usable = type(numpy) is types.ModuleType and MemoTable.is_usable() and _reads_heads(numpy)
     return numpy if is_usable else None

@@ -1,7 +1,7 @@
-"""Decide whether snapshots may read memory by other than public functions.
+"""Decide whether snapshots may read memory without public functions of Python.
 
-Only on versions of Python that the tests run on, as they are released. Elsewhere, and with `PAUSEFLOW_SNAPSHOTS=plain`,
-only public functions are used: that takes more time and memory, and saves and restores the same.
+Only on versions of Python that the tests run on, as they are released. Elsewhere, and with
+`PAUSEFLOW_SNAPSHOTS=plain`, only public functions are used, which takes more time and memory for the same result.
 """
 
 import functools
@@ -10,12 +10,12 @@ import platform
 import sys
 
 VARIABLE = "PAUSEFLOW_SNAPSHOTS"
-#: What continuous integration runs: another version may lay out objects differently, and reading it would end the kernel.
+#: Versions that are tested: another one may have a different memory layout, and reading it would crash the kernel.
 _TESTED = frozenset({(3, 11), (3, 12), (3, 13)})
 
 
 def may_look_into_memory() -> bool:
-    """Whether memory may be read in other ways than through public functions."""
+    """Whether memory may be read without public functions."""
     return os.environ.get(VARIABLE, "") != "plain" and _is_tested()
 
 
@@ -27,7 +27,7 @@ def _is_tested() -> bool:
         and sys.version_info.releaselevel == "final"
         and getattr(sys, "_is_gil_enabled", lambda: True)()
         and "t" not in getattr(sys, "abiflags", "")
-        # Builds for debugging put more in front of each object.
+        # Debug builds have additional fields before each object.
         and not hasattr(sys, "gettotalrefcount")
         and not hasattr(sys, "getobjects")
     )

@@ -1,4 +1,4 @@
-"""Define the result of pickling: a frame that is not stored yet, or the reason why there is none."""
+"""Define the results of pickling: a frame that is not stored yet, or a refusal with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ from pauseflow_nb.kernel.snapshot.storage.regions import lay_out
 
 @dataclass(frozen=True)
 class Dump:
-    """One frame that is not stored yet. Its buffers point into live memory."""
+    """A frame that is not stored yet, with buffers in live memory."""
 
     names: list[str]
     pieces: list[Bytes | StoredPiece]
     buffers: list[memoryview]
     has_definitions: bool
-    #: Alive until everything is written: it holds what its buffers and memo point to.
+    #: Kept until everything is written: it owns the objects of its buffers and memo.
     pickler: SnapshotPickler
-    #: What it took to pickle.
+    #: Seconds that pickling took.
     seconds: float = 0.0
-    #: The same, and the bytes, for each variable, if that is known.
+    #: Bytes and seconds of each variable, if they are known.
     costs: Mapping[str, tuple[int, float]] | None = None
 
     @property
     def size(self) -> int:
-        """Bytes, memory that several buffers show counted once."""
+        """Return the size in bytes, counting shared memory once."""
         regions, _ = lay_out(self.buffers)
         return sum(map(len, self.pieces)) + sum(region.high - region.low for region in regions)
 
     def cost_of_each(self) -> Mapping[str, tuple[int, float]]:
-        """Return bytes and seconds of each variable; where they were not counted, even shares."""
+        """Return bytes and seconds of each variable, or equal shares if they were not counted."""
         if self.costs is not None:
             return self.costs
         return dict.fromkeys(self.names, (self.size // len(self.names), self.seconds / len(self.names)))
@@ -42,5 +42,5 @@ class Refused:
 
     type_name: str
     reason: str
-    #: Type of what inside it is to blame.
+    #: Type of the object inside it that cannot be pickled.
     culprit: str = ""

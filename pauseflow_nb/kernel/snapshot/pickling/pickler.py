@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
 
 _SMALL_BUFFER = 32 << 10
-#: What is certain to be saved.
+#: Objects that are certain to be saved.
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
 class Definitions:
-    """Functions and classes of the notebook, each under a key that frames refer to."""
+    """The functions and classes of the notebook, with keys by which frames refer to them."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, Any] = {}
         self._key_of: dict[int, str] = {}
 
     def key(self, defined: Any) -> str:
-        """Return the key of a definition, giving it one if it is new."""
+        """Return the key of a definition, making one if it is new."""
         key = self._key_of.get(id(defined), "")
         if not key:
             name = getattr(defined, "__qualname__", None) or getattr(defined, "__name__", "")
@@ -50,12 +50,12 @@ class Definitions:
         return key
 
     def drop(self, key: str) -> None:
-        """Take a definition out that cannot be saved."""
+        """Remove a definition that cannot be saved."""
         self._key_of.pop(id(self.by_key.pop(key)), None)
 
 
 class Environment:
-    """Facts that all picklers of one save share."""
+    """The facts that all picklers of one save share."""
 
     def __init__(self, namespace: dict[str, Any], shell: Any) -> None:
         self.namespace = namespace
@@ -63,37 +63,38 @@ class Environment:
         self.definitions = Definitions()
         self.dispatch_table: dict[type, Any] = cloudpickle_private.dispatch_table()
         self._reducers: dict[type, Reducer | None] = {}
-        #: Functions and classes that an import finds, by identity; referenced, so that no other object gets their identity.
+        #: Id → function or class that can be imported; kept alive, so that no other object gets the same id.
         self.importable: dict[int, Any] = {}
-        #: Objects that come back as what an import finds, by identity.
+        #: Id → object that is restored by importing it.
         self.live: dict[int, tuple[str, str]] = external_objects.live_objects()
-        #: What the shell and its kernel are made of, by identity.
+        #: Id → part of the shell or its kernel.
         self.parts = external_objects.find_parts(shell)
-        #: Their types.
+        #: Types of these parts.
         self.live_kinds = {type(live_attribute(*place)) for place in self.live.values()}
-        #: Memory too small to leave the pickle, and memory of other libraries: where they meet, both leave it.
+        #: Memory that is too small to leave the pickle, and memory of other libraries: where they overlap, both leave
+        #: it.
         self.small_memory: list[tuple[int, int]] = []
         self.foreign_memory: list[tuple[int, int]] = []
         self.shared_memory: list[tuple[int, int]] = []
-        #: Top names of the modules whose objects are saved, and of those that no import will find.
+        #: Top-level modules whose objects are saved, and those that cannot be imported.
         self.modules: set[str] = set()
         self._unfindable: set[str] = set()
         self._marks: dict[int, tuple[str, str]] | None = None
-        #: What pickle would leave out, by identity, and whether it can be saved.
+        #: Id of an object that pickle would leave out → whether it can be saved.
         self._extras: dict[int, tuple[Any, bool]] = {}
-        #: What cached functions remember, by identity.
+        #: Id of a cached function → its results.
         self.caches: dict[int, list[Any]] = {}
-        #: Sentences about what of it cannot be, in order.
+        #: Sentences about those that cannot be saved, in order.
         self.left_out: dict[str, None] = {}
 
     def reducer(self, kind: type) -> Reducer | None:
-        """Find how to take apart objects of a type; None: as pickle does."""
+        """Return the function that reduces objects of a type; None for pickle's own way."""
         if kind not in self._reducers:
             self._reducers[kind] = find_reducer(kind, self.shell)
         return self._reducers[kind]
 
     def meet(self, kind: type) -> None:
-        """Find the objects of a type that its own module offers: they are that module's, and code compares them with `is`."""
+        """Register the objects of a type in its own module, because code compares them with `is`."""
         module = sys.modules.get(module_of(kind))
         if module is None or is_users(kind):
             return
@@ -103,7 +104,7 @@ class Environment:
             self.live_kinds.add(kind)
 
     def mark(self, value: object) -> tuple[str, str] | None:
-        """Find which module offers a bare `object()`, of which nothing but its identity counts."""
+        """Return the module that has a bare `object()`, of which only the identity matters."""
         if self._marks is None:
             self._marks = {
                 id(value): (module, name)
@@ -115,7 +116,7 @@ class Environment:
         return self._marks.get(id(value))
 
     def use(self, module: str) -> None:
-        """Note that something of a module is saved; refuse it if no import will find that module."""
+        """Record that an object of a module is saved; refuse it if the module cannot be imported."""
         top = module.partition(".")[0]
         if top and top not in self.modules:
             self.modules.add(top)
@@ -123,20 +124,20 @@ class Environment:
                 self._unfindable.add(top)
         if top in self._unfindable:
             raise CannotSave(
-                f"it is of module {top}, which no import finds: it was made in this process, or its file is gone"
+                f"it is of module {top}, which cannot be imported: it was made in this process, or its file was deleted"
             )
 
     def can_save(self, value: Any, what: str) -> bool:
-        """Whether a value can be saved that pickle would leave out. If not, that is noted, and no reason to refuse anything."""
+        """Whether a value can be saved that pickle would leave out; if not, that becomes a note."""
         if id(value) not in self._extras:
-            # What leads back here is being tried already.
+            # A reference back to this value is already being tried.
             self._extras[id(value)] = (value, True)
             self._extras[id(value)] = (value, self._try(value, what))
         return self._extras[id(value)][1]
 
     def _try(self, value: Any, what: str) -> bool:
         modules = set(self.modules)
-        # Functions and classes are tried with it, as nobody would miss them.
+        # Functions and classes are tried with it, because no variable would need them.
         pickler = SnapshotPickler(_Nowhere(), self, inlines_definitions=True)
         try:
             pickler.dump(value)
@@ -151,24 +152,24 @@ class Environment:
         return True
 
     def cached_results(self, cached: Any) -> list[Any]:
-        """Find what a cached function remembers, as far as it can be saved; what cannot is noted."""
+        """Return the results of a cached function that can be saved; note those that cannot."""
         if id(cached) not in self.caches:
             name = getattr(cached, "__qualname__", "a function")
-            # It may lead to itself.
+            # It may refer to itself.
             self.caches[id(cached)] = []
             found = read_contents(cached)
             if found is None:
-                self.left_out[f"the cache of {name} starts empty: Python does not tell what is in it"] = None
+                self.left_out[f"the cache of {name} starts empty: Python does not show its contents"] = None
             self.caches[id(cached)] = [
                 each for each in found or () if self.can_save(each, f"a result in the cache of {name}")
             ]
         return self.caches[id(cached)]
 
     def empty_caches(self) -> bool:
-        """Let all caches start empty; False if they do."""
+        """Make all caches start empty; return False if they do already."""
         is_any = any(self.caches.values())
         if is_any:
-            self.left_out["caches of functions start empty: what is in them cannot be loaded again"] = None
+            self.left_out["caches of functions start empty: their contents cannot be loaded again"] = None
         self.caches = {identity: [] for identity in self.caches}
         return is_any
 
@@ -181,15 +182,15 @@ class Environment:
 
 
 class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles one frame; see the module."""
+    """Pickles one frame; see the module's docstring."""
 
     memo: Any
 
     def __init__(self, file: "Pieces | _Nowhere", environment: Environment, *, inlines_definitions: bool) -> None:
         #: Memory that left the pickle, in order.
         self.buffers: list[memoryview] = []
-        # The C pickler reads this attribute, and looks up every object in it: cloudpickle's own is a chain of
-        # mappings in Python, which costs more than the object.
+        # The C pickler looks up every object in this attribute: cloudpickle's own is a chain of mappings in
+        # Python, which takes longer than pickling the object.
         self.dispatch_table = environment.dispatch_table
         self.take = _Taker(self.buffers)
         super().__init__(file, protocol=5, buffer_callback=self.take)
@@ -197,25 +198,25 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._plain: set[type] = set()
         self.namespace = environment.namespace
         self.shell = environment.shell
-        #: Whether functions and classes are pickled with this frame, rather than referred to.
+        #: Whether functions and classes are pickled in this frame, instead of by reference.
         self.inlines_definitions = inlines_definitions
         #: Closure cells whose contents are saved with their function.
         self.bare_cells: set[int] = set()
-        #: Types of the objects that were met, but for a few of the built-in ones.
+        #: Types of the pickled objects, except some built-in ones.
         self.kinds: set[type] = set()
         #: Keys of the definitions that this frame needs.
         self.needs: set[str] = set()
         #: Whether loading this frame will run code of the notebook's own classes.
         self.runs_user_code = False
-        #: Whether it refers to a module beside the notebook, or to something of one.
+        #: Whether it refers to a module beside the notebook, or to an object of one.
         self.uses_module_beside = False
-        #: Sets that were met, and that pickle alone restores in another order.
+        #: Pickled sets that pickle alone would restore in another order.
         self.out_of_order: list[Ordered] = []
-        #: What was being pickled last, which is the culprit if pickling fails.
+        #: The object that was pickled last, which is the cause if pickling fails.
         self.last: Any = None
 
     def reducer_override(self, value: Any) -> Any:  # noqa: PLR0911 - called for every object: no detours
-        """Take an object apart, or leave that to pickle."""
+        """Reduce an object, or leave that to pickle."""
         kind = type(value)
         if kind in self._plain:
             return NotImplemented
@@ -246,7 +247,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         return reducer(self, value)
 
     def dump_in_order(self, found: Sequence[Ordered]) -> None:
-        """Pickle sets first, in their order, and remember them as the sets that will be met."""
+        """Pickle sets first, in their order, and use them for later references to these sets."""
         self.dump({"ordered": found})
         self.kinds.discard(Ordered)
         memo: dict[int, tuple[int, Any]] = self.memo.copy()
@@ -256,20 +257,20 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.memo = memo
 
     def mark(self, value: object) -> tuple[str, str] | None:
-        """Find which module offers a bare `object()`."""
+        """Return the module that has a bare `object()`."""
         return self._environment.mark(value)
 
     def is_plain(self, kind: type) -> bool:
-        """Whether objects of a type, met before, are taken apart by pickle alone."""
+        """Whether pickle alone reduces objects of a type that has occurred before."""
         return kind in self._plain
 
     def leave_to_pickle(self, kind: type) -> None:
-        """Ask no more about objects of a type, unless one of them lives outside of the notebook."""
+        """Leave further objects of a type to pickle, unless one of them belongs outside of the notebook."""
         if kind not in self._environment.live_kinds:
             self._plain.add(kind)
 
     def savable(self, attributes: Mapping[str, Any], owner: Any) -> dict[str, Any]:
-        """Leave out attributes that cannot be saved, where pickle leaves out all of them, and note it."""
+        """Leave out attributes that cannot be saved, with a note, where pickle would leave out all."""
         return {
             name: value
             for name, value in attributes.items()
@@ -278,30 +279,30 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         }
 
     def cached_results(self, cached: Any) -> list[Any]:
-        """Find what a cached function remembers, as far as it can be saved."""
+        """Return the results of a cached function that can be saved."""
         return self._environment.cached_results(cached)
 
     def refer_to_definition(self, defined: Any) -> Any:
-        """Take a definition apart into a reference to it."""
+        """Reduce a definition to a reference."""
         key = self._environment.definitions.key(defined)
         self.needs.add(key)
         return definition, (key,)
 
     def is_shared_memory(self, array: Any) -> bool:
-        """Whether a small array's memory is known to be used by others too."""
+        """Whether a small array's memory is known to be shared."""
         if not self._environment.shared_memory:
             return False
         low = array.ctypes.data
         return any(a <= low < b for a, b in self._environment.shared_memory)
 
     def note_small_memory(self, array: Any) -> None:
-        """Remember memory that stays in the pickle."""
+        """Record memory that stays in the pickle."""
         if "torch" in sys.modules:
             low = array.ctypes.data
             self._environment.small_memory.append((low, low + array.nbytes))
 
     def note_foreign_memory(self, address: int, size: int) -> None:
-        """Remember memory of another library."""
+        """Record memory of another library."""
         self._environment.foreign_memory.append((address, address + size))
 
     def _definition(self, value: Any) -> Any:
@@ -338,22 +339,22 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 class _Nowhere:
-    """A file that discards what is written."""
+    """A file that discards its data."""
 
     def write(self, data: Any) -> int:
         return len(data)
 
 
 class _Taker:
-    """Takes buffers out of the pickle. Not a method of the pickler, which would keep itself and its memo alive."""
+    """Takes buffers out of the pickle; not a method of the pickler, which would then keep itself and its memo alive."""
 
     def __init__(self, buffers: list[memoryview]) -> None:
         self._buffers = buffers
 
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
-        """Take a buffer; a true answer keeps it in the pickle."""
+        """Take a buffer, or return True to keep it in the pickle."""
         memory = buffer.raw()
-        # Small memory that others offer is immutable (Arrow's), so sharing it cannot be noticed.
+        # Small memory of other libraries is immutable (Arrow's), so code cannot notice whether it is shared.
         if memory.nbytes < _SMALL_BUFFER and not hasattr(getattr(memory.obj, "base", None), "is_ours"):
             return True
         self._buffers.append(memory)
@@ -361,9 +362,9 @@ class _Taker:
 
 
 def _is_findable(module: str) -> bool:
-    """Whether an import would find a module that is loaded, were it not."""
+    """Whether a loaded module could be imported again."""
     found = sys.modules.get(module)
-    # Cython makes modules of its own version's name in memory, and nobody ever asks for them.
+    # Cython makes modules named after its version in memory, which are never imported.
     if found is None or module == "__main__" or module.startswith("_cython_"):
         return True
     if module in sys.stdlib_module_names or (getattr(found, "__file__", None) and not is_users_module(module)):

@@ -1,7 +1,8 @@
-"""Pickle deeply linked objects, such as a hundred thousand lists, each inside the next.
+"""Pickle deeply nested objects, such as a hundred thousand lists, each inside the next.
 
-The C pickler calls itself for each link. With a large stack that is well until Python 3.11; since 3.12 it gives up after
-some thousand links, whatever the stack and the limit are. Python's own pickler, which takes five times as long, does not.
+The C pickler calls itself for each level. With a large stack that works up to Python 3.11; since 3.12 it fails after
+some thousand levels, whatever the stack and the limit are. The pickler in Python, which takes five times as long,
+does not.
 """
 
 import pickle
@@ -18,26 +19,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: For the user's own methods, which may call each other by way of C.
+#: Recursion limit for the user's own methods, which may call each other through C.
 _STACK = 1 << 30
-#: Enough for some hundred thousand links. A method that never ends must meet it before the end of the stack, which
-#: ends the kernel.
+#: Recursion limit for some hundred thousand levels. An endless recursion must reach it before the stack
+#: overflows, which would crash the kernel.
 _RECURSION = 1 << 20
-#: What the C pickler takes apart without asking.
+#: Types that the C pickler reduces itself.
 _NOT_ASKED_ABOUT = frozenset(
     {type(None), bool, int, float, str, bytes, bytearray, dict, set, frozenset, list, tuple, pickle.PickleBuffer}
 )
 
 
 class DeepPickler(SnapshotPickler):
-    """Pickles a frame of deeply linked objects, of which there may be many thousand links in a row."""
+    """Pickles a frame with many thousand levels of nested objects."""
 
     def __init__(self, file: "Pieces", environment: Environment, *, inlines_definitions: bool) -> None:
         super().__init__(file, environment, inlines_definitions=inlines_definitions)
         self._file = file
 
     def dump(self, value: Any) -> None:
-        """Pickle an object, and remember what was met where the C pickler does."""
+        """Pickle an object, and record the memo in the C pickler."""
         pickler: Any = _InPython(self._file, protocol=5, buffer_callback=self.take)
 
         def save_reduce(*arguments: Any, obj: Any) -> None:
@@ -56,7 +57,7 @@ class DeepPickler(SnapshotPickler):
 
 
 class _InPython(pickle._Pickler):  # noqa: SLF001 - there is no public name
-    """Python's own pickler, which asks of what the C pickler asks."""
+    """The pickler in Python, which calls the same hooks as the C pickler."""
 
     asks: Callable[[Any], Any]
 
@@ -69,7 +70,7 @@ _any_depth: type[SnapshotPickler] = DeepPickler if sys.version_info >= (3, 12) e
 
 
 def at_any_depth(work: Callable[[type[SnapshotPickler]], T]) -> T:
-    """Do something with a pickler, and again with one for any depth if it meets too many links."""
+    """Call a function with a pickler, and again with one for any depth if there are too many levels."""
     try:
         return work(SnapshotPickler)
     except (RecursionError, pickle.PicklingError) as error:
@@ -79,7 +80,7 @@ def at_any_depth(work: Callable[[type[SnapshotPickler]], T]) -> T:
 
 
 def run_deep(work: Callable[[], T]) -> T:
-    """Do something that recurses very deeply."""
+    """Call a function that recurses very deeply."""
     results: list[T] = []
     errors: list[BaseException] = []
 

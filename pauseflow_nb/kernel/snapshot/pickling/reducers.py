@@ -1,4 +1,4 @@
-"""Choose by its type how an object is taken apart; a library's rules are loaded with the first object of it."""
+"""Choose the function that reduces objects of a type; the rules for a library are loaded with its first object."""
 
 import enum
 import io
@@ -19,7 +19,7 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, 
 
 
 def find_reducer(kind: type, shell: Any) -> Reducer | None:  # noqa: PLR0911, PLR0912 - one case per line
-    """Find how to take apart objects of a type; None: as pickle does."""
+    """Return the function that reduces objects of a type; None for pickle's own way."""
     if kind is type(shell):
         return _reduce_shell
     if kind is type(getattr(shell, "pauseflow", None)) and kind is not type(None):
@@ -95,12 +95,12 @@ def _users_own(kind: type) -> Reducer | None:
     return _reduce_users_own if has_hooks or not _reduces_like(kind, object) else None
 
 
-#: What pickle calls when it loads an object again. Of `__hash__` only the notebook's own count.
+#: Methods that pickle calls while it loads an object. `__hash__` counts only if the notebook defines it.
 _HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
 def _is_made_by_python(kind: type) -> bool:
-    """Whether pickle will call a `__new__` that may want arguments, with none."""
+    """Whether pickle would call without arguments a `__new__` that may require some."""
     has_arguments = any(hasattr(kind, hook) for hook in ("__getnewargs__", "__getnewargs_ex__"))
     return isinstance(kind.__new__, types.FunctionType) and _reduces_like(kind, object) and not has_arguments
 
@@ -117,7 +117,7 @@ def _reduces_like(kind: type, other: type) -> bool:
 
 
 def _subclass_reducer(library: type) -> Reducer | None:
-    """Find how to take apart a subclass of the notebook's own, where the library's way forgets its attributes."""
+    """Return the function that reduces a notebook's subclass whose attributes the library's own way would lose."""
     if module_of(library) == "numpy" and library.__name__ == "ndarray":
         from pauseflow_nb.kernel.snapshot.pickling.types.numpy_arrays import reduce_own_subclass
 
@@ -144,12 +144,12 @@ def _reduce_users_own(pickler: Pickler, value: Any) -> Any:
         pickler.leave_to_pickle(kind)
         return NotImplemented
     reduced = value.__reduce_ex__(5)
-    # An object that reduces to a name is looked up in its module; in the notebook it will not be there yet.
+    # An object that reduces to a name is looked up in its module; the notebook's module does not have it yet.
     return builtin.reduce_named_global(value, reduced) if isinstance(reduced, str) else reduced
 
 
 def _reduce_named(_pickler: Pickler, value: Any) -> Any:
-    """Take an object of a library apart as it wants, by value if that is a name which only the notebook knows."""
+    """Reduce an object of a library in its own way, or by value if that is a name which only the notebook has."""
     reduced = value.__reduce_ex__(5)
     is_unknown = isinstance(reduced, str) and not is_importable(value, reduced)
     return builtin.reduce_named_global(value, reduced) if is_unknown else reduced

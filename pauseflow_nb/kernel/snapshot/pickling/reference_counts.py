@@ -1,4 +1,4 @@
-"""Find values that something besides their variable refers to, by samples of Python's reference counts."""
+"""Find values with references besides their variable, by sampling reference counts."""
 
 import itertools
 import sys
@@ -9,24 +9,24 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.sharing import is_noticed
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 
-#: Containers of this many items are pickled in parts.
+#: Fewest items of a container that is pickled in parts.
 _LONG = 1_000
-#: How many items are looked at to find them.
+#: How many items are searched for such containers.
 _LOOKED_AT = 10_000
-#: How many items are a sample of the others.
+#: Number of items in a sample.
 _SAMPLE = 64
-#: More objects than this cannot be remembered from part to part.
+#: Most objects that can be kept in the memo from part to part.
 MOST_IN_COMMON = 2_000
 
 _IN_PARTS = frozenset({list, dict, set})
 _CONTAINERS = frozenset({*_IN_PARTS, tuple})
 
-#: Long containers, each with the name of the variable that it is in.
+#: Long containers, each with the name of its variable.
 Containers = Sequence[tuple[str, Any]]
 
 
 def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
-    """Whether something besides the variable seems to hold its value, or what a list, dict or set contains."""
+    """Whether there seem to be other references to a variable's value, or to the items of a container."""
     if not _counts_references():
         return False
     value = [namespace[name]]
@@ -39,12 +39,12 @@ def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
 
 
 def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
-    """Find long lists, dicts and sets: variables, or inside of other containers and of nothing else.
+    """Find long lists, dicts and sets that are variables, or that are only inside of other containers.
 
-    There are none if much of one is referred to from elsewhere, because its parts would have too much in common.
+    Returns none if much of one is referred to from elsewhere, because its parts would share too much.
 
     Returns:
-        Each with the name of the variable that it is in.
+        Each container, with the name of its variable.
     """
     if not _counts_references():
         return []
@@ -67,7 +67,7 @@ def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
             elif type(each) in {list, dict, tuple}:
                 looked_at += len(each)
                 todo += each.values() if isinstance(each, dict) else each
-    # Whatever else holds one, such as an object with a `__setstate__`, must find it complete when it is loaded.
+    # Other objects that refer to one, for example in `__setstate__`, must find it complete when they are loaded.
     todo, each = [], None
     counted = zip(owners, found, _references(found), strict=True)
     containers = [(name, one) for name, one, count in counted if count == met[id(one)] + _IN_LIST]
@@ -75,7 +75,7 @@ def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
 
 
 def is_long(value: Any) -> bool:
-    """Whether a value is of a kind and a length that is pickled in parts."""
+    """Whether a value has a type and a length for which it is pickled in parts."""
     return type(value) in _IN_PARTS and len(value) >= _LONG
 
 
@@ -92,7 +92,7 @@ def _sample(container: Any) -> list[Any]:
 
 
 def _count_held_elsewhere(values: list[Any]) -> int:
-    """Count which of the values something holds besides this list and one container."""
+    """Count the values with references besides this list and one container."""
     counts = enumerate(_references(values))
     return sum(count > 1 + _IN_LIST and is_noticed(values[place]) for place, count in counts)
 
@@ -101,7 +101,7 @@ def _references(values: list[Any]) -> list[int]:
     return [sys.getrefcount(values[place]) for place in range(len(values))]
 
 
-#: References to what only a list holds, besides those that are looked for.
+#: Number of references to an item that is only in a list.
 (_IN_LIST,) = _references([object()])
 
 

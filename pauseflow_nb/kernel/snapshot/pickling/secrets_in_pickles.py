@@ -1,4 +1,4 @@
-"""Refuse to save values that contain the text of a secret: a snapshot contains only the names of secrets."""
+"""Refuse to save values that contain the text of a secret, because snapshots contain only names of secrets."""
 
 import pickle
 from collections.abc import Iterable
@@ -8,40 +8,40 @@ from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 
-#: The type of what is to blame when a value is refused here.
+#: Name of the type in the error when a value is refused here.
 SECRET = "Secret"  # noqa: S105 (the name of a type)
-#: Numbers in more memory than this are not looked through; texts always are.
+#: Most bytes of numbers that are searched; texts are always searched.
 _LARGEST_NUMBERS = 1 << 20
-#: Memory is looked through in pieces of this size.
+#: Bytes of memory that are searched at a time.
 _PIECE = 16 << 20
 
 
 class HoldsSecret(CannotSave):
-    """A pickle holds the text of a secret."""
+    """A pickle contains the text of a secret."""
 
     def __init__(self) -> None:
         super().__init__(
-            "it holds the text of a secret, which no snapshot may hold; keep what `flow.secret` returns itself, "
+            "it contains the text of a secret, which no snapshot may contain; keep what `flow.secret` returns itself, "
             "and make such a text where it is used"
         )
 
 
 def refuse_secrets(pieces: Iterable[Bytes | StoredPiece], buffers: Iterable[memoryview] = ()) -> None:
-    """Check that a pickle holds no text of a secret that this kernel has fetched.
+    """Check that a pickle does not contain the text of a secret that this kernel has fetched.
 
     Args:
-        pieces: The pickle; what is stored already was checked then.
+        pieces: The pickle; stored pieces were checked before.
         buffers: Its memory.
 
     Raises:
-        HoldsSecret: If it does.
+        HoldsSecret: If it contains one.
     """
     if have_secret(pieces, buffers):
         raise HoldsSecret
 
 
 def have_secret(pieces: Iterable[Bytes | StoredPiece], buffers: Iterable[memoryview] = ()) -> bool:
-    """Whether a pickle holds the text of a secret that this kernel has fetched; see `refuse_secrets`."""
+    """Whether a pickle contains the text of a secret that this kernel has fetched; see `refuse_secrets`."""
     if not MASK:
         return False
     unstored = (memoryview(piece) for piece in pieces if not isinstance(piece, StoredPiece))
@@ -50,7 +50,7 @@ def have_secret(pieces: Iterable[Bytes | StoredPiece], buffers: Iterable[memoryv
 
 
 def holds_secret(value: Any) -> bool:
-    """Whether a value that pickle can take apart holds the text of a secret."""
+    """Whether a value that can be pickled contains the text of a secret."""
     return bool(MASK) and have_secret([pickle.dumps(value, 5)])
 
 
@@ -61,7 +61,7 @@ def _is_in(memory: memoryview) -> bool:
 
 
 def _is_of_numbers(buffer: memoryview) -> bool:
-    # Memory that is stored as it lies is offered as bytes; its owner says what they are.
+    # Raw memory is passed as bytes; its owner knows their type.
     owner = getattr(getattr(buffer.obj, "base", None), "owner", buffer.obj)
     kind = getattr(getattr(owner, "dtype", None), "kind", "")
     is_tensor = type(owner).__module__.partition(".")[0] == "torch"

@@ -1,4 +1,4 @@
-"""Turn a namespace into frames: each variable pickled alone, or together with those that share objects with it."""
+"""Turn a namespace into frames: pickle each variable alone, or together with those that share objects with it."""
 
 import contextlib
 import time
@@ -21,30 +21,30 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, module_o
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error
 from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces, Store
 
-#: Variables that were pickled together with a long one when last saved, as they shared objects, and their identity.
+#: Variables that shared objects with a long one in the last save, with their ids.
 _sharing: dict[str, int] = {}
 
-#: Stands for the notebook's definitions among the names.
+#: Name for the notebook's definitions.
 _DEFINITIONS = "<definitions>"
-#: Stands for the small variables that were pickled together.
+#: Name for the batch of small variables.
 _BATCH = "<batch>"
-#: Stands for the variables that seem to share objects with a long one.
+#: Name for the variables that seem to share objects with a long one.
 _SHARING = "<sharing>"
 
 
 @dataclass(frozen=True)
 class Dumped:
-    """A namespace as frames, the definitions first."""
+    """A namespace as frames, definitions first."""
 
     frames: list[Dump]
     refused: dict[str, Refused]
     environment: Environment
-    #: For each variable its own bytes, those that it shares with others included, and the seconds to pickle it.
+    #: Variable → its bytes, including shared ones, and the seconds that pickling it took.
     costs: dict[str, tuple[int, float]]
 
 
 class _Failed(Exception):
-    """Says why one value could not be pickled."""
+    """The reason why a value could not be pickled."""
 
     def __init__(self, reason: str, culprit: str = "") -> None:
         super().__init__(reason)
@@ -52,14 +52,14 @@ class _Failed(Exception):
 
 
 def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, store: Store | None = None) -> Dumped:
-    """Pickle variables; those that cannot be are reported, and take nothing else along.
+    """Pickle variables; those that cannot be pickled are reported, and do not affect the others.
 
     Args:
         namespace: The live namespace, which functions are bound to.
-        names: Which of its variables.
-        shell: The shell, which comes back as the live one.
-        store: Takes what is large while it is being pickled, although it may turn out not to be needed. Without
-            it everything stays in memory.
+        names: Names of the variables to pickle.
+        shell: The shell, which is restored as the new kernel's shell.
+        store: Stores large pieces during pickling, even if they may turn out to be unneeded; None: keep all in
+            memory.
 
     Raises:
         OSError: If `store` fails.
@@ -67,7 +67,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
     with switched_off():
         dumped = _dump_all(namespace, names, shell, store, shared_memory=[])
         meeting = dumped.environment.meeting_memory()
-        # Rare: small arrays over the memory of another library. Only now is it known which they are.
+        # Rare: small arrays in the memory of another library, which are known only now.
         return _dump_all(namespace, names, shell, store, shared_memory=meeting) if meeting else dumped
 
 
@@ -124,7 +124,7 @@ def _dump_all(
 
 
 def _seem_to_share(namespace: Mapping[str, Any], names: list[str]) -> list[str]:
-    """Choose variables to be pickled together at once, which saves finding out that they must be."""
+    """Choose variables to pickle together from the beginning, because they probably share objects."""
     if not any(reference_counts.is_long(namespace[name]) for name in names):
         return []
     chosen = [
@@ -161,7 +161,7 @@ def _dump_together(environment: Environment, names: list[str], store: Store | No
 def _dump_definitions(
     environment: Environment, single: dict[str, Dump], refused: dict[str, Refused], namespace: Mapping[str, Any]
 ) -> Dump:
-    """Pickle the definitions, until neither a new one turns up nor one must go; drops the users of those that go."""
+    """Pickle the definitions until the set of them is stable; drop those that depend on one that cannot be saved."""
     while True:
         count = len(environment.definitions.by_key)
         try:
@@ -195,7 +195,9 @@ def _drop_failing_definitions(
                 refused[user] = Refused(type_name(namespace[user]), reason, failure.culprit)
                 del single[user]
     if len(environment.definitions.by_key) == count:
-        raise SnapshotError("the notebook's functions and classes cannot be saved together, though each one can alone")
+        raise SnapshotError(
+            "the notebook's functions and classes cannot be saved together, although each of them can be saved alone"
+        )
 
 
 def _drop_unloadable(environment: Environment, single: dict[str, Dump], refused: dict[str, Refused]) -> None:
@@ -213,7 +215,7 @@ def _drop_unloadable(environment: Environment, single: dict[str, Dump], refused:
 
 
 def _split(environment: Environment, single: dict[str, Dump], refused: dict[str, Refused]) -> None:
-    """Pickle one by one what was pickled together, so that one that fails takes no other along."""
+    """Pickle variables of a group one by one, so that a failing one does not affect the others."""
     if _SHARING in single:
         _dump_each(environment, single, refused, single.pop(_SHARING).names, store=None)
 
@@ -239,11 +241,11 @@ def _dump(
 
     def attempt(kind: type[SnapshotPickler]) -> Dump:
         first = once(kind, [])
-        # They have to come first, and only now is it known which they are.
+        # These sets must come first, and are known only now.
         return once(kind, first.pickler.out_of_order) if first.pickler.out_of_order else first
 
     def once(kind: type[SnapshotPickler], ordered: list[set_order.Ordered]) -> Dump:
-        # A failed attempt leaves a half-filled memo behind, so each one has a pickler of its own.
+        # Each attempt has a new pickler, because a failed one leaves an incomplete memo.
         nonlocal pickler, file
         began = time.perf_counter()
         file = Pieces(store=store)
@@ -258,9 +260,9 @@ def _dump(
             each = chunked.dump(pickler, file, values, long_ones, ordered)
             costs = each if len(each) > 1 else None
         if has_met(pickler, environment.namespace):
-            # The pickler asks nobody about a dict, and would make a second notebook of it.
+            # The pickler has no hook for dicts, and would save a second copy of the namespace.
             pickler.last = environment.namespace
-            raise CannotSave("the notebook's own namespace inside of something; call globals() where it is used")
+            raise CannotSave("the notebook's own namespace inside of another object; call globals() where you use it")
         pieces = file.done()
         refuse_secrets(pieces, pickler.buffers)
         return Dump(names, pieces, pickler.buffers, definitions, pickler, time.perf_counter() - began, costs)
@@ -279,13 +281,13 @@ def _dump(
 
 
 def _explain(error: Exception, culprit: Any, values: dict[str, Any]) -> str:
-    # An error of a library may quote what it could not save.
+    # An error of a library may quote the value that it could not save.
     reason = MASK.text(str(error) if isinstance(error, CannotSave) else describe_error(error))
     if len(values) != 1:
         return reason
     ((name, value),) = values.items()
     place = name
-    # Looking into things runs the user's code, which may raise anything.
+    # Looking into objects runs the user's code, which may raise anything.
     with contextlib.suppress(Exception):
         place = MASK.text(find_place(culprit, value, name))
     if culprit is value or (place == name and isinstance(error, CannotSave)):

@@ -1,7 +1,7 @@
-"""Preserve the iteration order of sets: build a set differently where pickle would change its order.
+"""Preserve the iteration order of sets for which pickle would change it.
 
-That order follows from the hashes of the items, from the size of the set's table, and from how the items came into it.
-Texts have the same hashes only in kernels with the same hash seed, and objects hashed by their identity never do.
+The order depends on the hashes of the items, the size of the set's table, and the order of insertions.
+Hashes of texts are equal only in kernels with the same hash seed, and those of objects hashed by identity never are.
 """
 
 import bisect
@@ -19,33 +19,33 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memo_table import find_remembered
 
-#: So many items, of all sets in one frame, are put in order: in small sets this many take a third of a second.
+#: Most items in all sets of a frame that are put in order: in small sets, so many take a third of a second.
 _LARGEST = 10_000
-#: Hashed without code of the notebook's, and not by their identity.
+#: Types that are hashed without code of the notebook, and not by identity.
 _PLAIN = frozenset(
     {str, bytes, int, float, complex, bool, decimal.Decimal, fractions.Fraction, uuid.UUID, dt.date, dt.time}
 )
 _ALSO_PLAIN = frozenset({dt.datetime, dt.timedelta, pathlib.PurePosixPath, pathlib.PosixPath})
-#: Of so few items, tables of larger sizes are tried, so many.
+#: Most items for which larger tables are tried, and how many tables.
 _FEW, _LARGER = 64, 5
-#: Of the table of a set, in CPython: its first size, how many places behind the first are tried, and then how to continue.
+#: CPython's set tables: the initial size, the number of linear probes, and the shift of the perturbation.
 _SMALLEST, _LINEAR, _SHIFT = 8, 9, 5
 _WORD, _ENTRY = (1 << 64) - 1, 16
-#: How many places are tried for an item, and how many of them where all combinations are.
+#: How many places are tried for an item, and how many if all combinations are tried.
 _MOST_TRIES, _DEPTH = 16, 4
-#: An integer whose lowest bits are zero; a set that holds it, or one near it, is very likely not one of the user's.
+#: An integer with zeros in its lowest bits; a user's set very likely contains neither it nor one near it.
 _BLOCK = 1 << 59
-#: A table may be so many times larger than its items need: of a set that was larger once.
+#: How many times larger than needed a table may be, after a set has shrunk.
 _ROOMY = 64
-#: Items in the order in which they come, size of the table, places in it that are taken meanwhile.
+#: Items in order of insertion, size of the table, and places in it that are occupied meanwhile.
 Way = tuple[list[Any], int, list[int]]
 
-#: Pickle hands items over in so many at a time.
+#: Number of items that pickle adds at a time.
 _BATCH = 1_000
 
 
 class Ordered:
-    """Stand for a set that pickle alone would restore in another order."""
+    """Replace a set that pickle alone would restore in another order."""
 
     def __init__(self, value: set[Any] | frozenset[Any], way: "Way") -> None:
         self.value, self._way = value, way
@@ -55,16 +55,16 @@ class Ordered:
 
 
 def make_set(kind: type, items: Sequence[Any], size: int, blocked: Sequence[int] = ()) -> Any:
-    """Make a set whose table has a certain size, and into which its items come in a certain order.
+    """Make a set with a given size of its table and a given order of insertions.
 
     Args:
         kind: `set` or `frozenset`.
-        items: What it holds.
-        size: Of its table.
-        blocked: Places in the table that were taken when the items came, and are not any more.
+        items: The items, in order.
+        size: Size of its table.
+        blocked: Places in the table that are occupied during the insertions, and free afterwards.
     """
     if kind is frozenset:
-        # Nothing can be taken out of one again, so that its table is as large as either of these makes it.
+        # Items of a frozenset cannot be removed, so one of these determines the size of its table.
         return (
             frozenset(dict.fromkeys(items))
             if 2 * len(items) < size <= max(4 * len(items), _SMALLEST)
@@ -76,24 +76,24 @@ def make_set(kind: type, items: Sequence[Any], size: int, blocked: Sequence[int]
 
 
 def fill(target: set[Any], items: Sequence[Any], size: int, blocked: Sequence[int] = ()) -> None:
-    """Put items into an empty set; see `make_set`."""
-    # An integer is tried first in the place that it names.
+    """Add items to an empty set; see `make_set`."""
+    # An integer is tried first in the place of its own value.
     blocks = [_BLOCK + place for place in blocked]
     coming = [*blocks, *items]
     if size > _SMALLEST:
-        # From a dict, a set takes the items in their order, into a table of twice their number.
+        # A set made of a dict inserts the items in order, into a table of twice their number.
         first, coming = coming[: size // 2 - 1], coming[size // 2 - 1 :]
         padding = range(2 * _BLOCK, 2 * _BLOCK + max(size // 4, _SMALLEST * 5 // 8) - len(first))
         target.update(dict.fromkeys([*first, *padding]))
         blocks += padding
     target.update(coming)
     for block in blocks:
-        # One by one: a method that removes several would make the table smaller.
+        # One by one: a method that removes several items would shrink the table.
         target.discard(block)
 
 
 def find_long_way(value: Any) -> "Way | None":
-    """Find how the items of a long set come, so that they lie as they do; None if it is none, or pickle does as well."""
+    """Find the order of insertions for a long set; None if it is not long, or pickle restores its order."""
     if type(value) is not set or len(value) > _LARGEST or not all(map(_is_plain, value)):
         return None
     items = list(value)
@@ -101,7 +101,7 @@ def find_long_way(value: Any) -> "Way | None":
 
 
 def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
-    """Find sets that a pickler met, and that pickle alone would restore in another order; if there is a way."""
+    """Find pickled sets that pickle alone would restore in another order, and how to restore theirs."""
     found, left = [], _LARGEST
     for value in find_remembered(pickler, (set, frozenset)):
         if 1 < len(value) <= left and all(map(_is_plain, value)):
@@ -114,7 +114,7 @@ def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
 
 
 def table_size(value: set[Any] | frozenset[Any]) -> int:
-    """Return for how many items the table of a set has room."""
+    """Return the size of a set's table."""
     return (sys.getsizeof(value) - sys.getsizeof(type(value)())) // _ENTRY or _SMALLEST
 
 
@@ -137,9 +137,9 @@ def _by_pickle(kind: type, items: list[Any]) -> Any:
 
 
 def _find_way(value: set[Any] | frozenset[Any], items: list[Any]) -> Way | None:
-    """Find how the items come into a table of the same size so that they lie in the same order."""
+    """Find an order of insertions that gives the same iteration order in a table of the same size."""
     own = table_size(value)
-    # A small table has few ways to lie in; a larger one will do.
+    # A small table has few possible orders; a larger one also works.
     sizes = [own, *(own << more for more in range(1, _LARGER))] if len(items) <= _FEW else [own]
     for size, guess in itertools.product(sizes, (_likely_places, _cheapest_places)):
         places = guess(items, size) if size <= max(_ROOMY * len(items), _ROOMY) else None
@@ -152,7 +152,7 @@ def _find_way(value: set[Any] | frozenset[Any], items: list[Any]) -> Way | None:
 
 
 def _tries(item: Any, size: int) -> Iterator[range]:
-    """List the places that an item is tried in, as many in a row as are tried at once."""
+    """List the places that are tried for an item, in rows of linear probes."""
     mask, perturb = size - 1, hash(item) & _WORD
     place = perturb & mask
     for _ in range(_MOST_TRIES):
@@ -162,9 +162,9 @@ def _tries(item: Any, size: int) -> Iterator[range]:
 
 
 def _likely_places(items: list[Any], size: int) -> list[int] | None:
-    """Guess in which place of a table each item lies, from the order in which they lie.
+    """Guess the place of each item in a table from the iteration order.
 
-    Most lie in the first place that is tried, or close behind it; from these follows between which the others are.
+    Most items are in the first place that is tried, or close behind it, which limits the places of the others.
     """
     firsts = [hash(item) & (size - 1) for item in items]
     steady = set(_longest_rise(firsts))
@@ -177,7 +177,7 @@ def _likely_places(items: list[Any], size: int) -> list[int] | None:
     for number, item in enumerate(items):
         most = size if number in steady else limits[number] + _LINEAR
         free = [_next_free(row, last, occupied) for row in _tries(item, size)]
-        # Where nothing is in front of it now, something was that was taken out again.
+        # If the places before it are free now, they were occupied by items that were removed.
         blocked = (max(row.start, last + 1) for row in _tries(item, size) if last + 1 < row.stop)
         place = next((p for p in (*free, *blocked) if last < p <= most), None)
         if place is None:
@@ -189,16 +189,16 @@ def _likely_places(items: list[Any], size: int) -> list[int] | None:
 
 
 def _next_free(row: range, last: int, occupied: set[int]) -> int:
-    """Find the first place of a row behind the last that was taken; -1 if none of the row is, or one before is free."""
+    """Find the first place of a row behind the last one; -1 if there is none, or an earlier one is free."""
     place = max(row.start, last + 1)
     return place if place < row.stop and all(each in occupied for each in range(row.start, place)) else -1
 
 
 def _cheapest_places(items: list[Any], size: int) -> list[int] | None:
-    """Find for a few items the places, each behind the last, that they are in after the fewest tries."""
+    """Find ascending places for a few items with the fewest probes."""
     if len(items) > _FEW:
         return None
-    # The place of the last item -> tries up to there, places of all items.
+    # Place of the last item → number of probes, places of all items.
     ends: dict[int, tuple[int, tuple[int, ...]]] = {-1: (0, ())}
     for item in items:
         tries = list(itertools.chain.from_iterable(itertools.islice(_tries(item, size), _DEPTH)))
@@ -207,7 +207,7 @@ def _cheapest_places(items: list[Any], size: int) -> list[int] | None:
             for more, place in enumerate(tries):
                 if place > last and cost + more < longer.get(place, (sys.maxsize,))[0]:
                     longer[place] = cost + more, (*places, place)
-        # Of two ways, one that ends later must be cheaper to be of use.
+        # A way that ends later is useful only if it is cheaper.
         ends, cheapest = {}, sys.maxsize
         for place in sorted(longer):
             if longer[place][0] < cheapest:
@@ -218,7 +218,7 @@ def _cheapest_places(items: list[Any], size: int) -> list[int] | None:
 
 
 def _in_turn(items: list[Any], places: list[int], size: int) -> tuple[list[Any], list[int]]:
-    """Put the items in an order in which each finds taken what it must, and list what no item takes."""
+    """Order the items so that the places before each are occupied, and list places that no item occupies."""
     at = {place: number for number, place in enumerate(places)}
     order: dict[int, None] = {}
     blocked: dict[int, None] = {}
@@ -239,7 +239,7 @@ def _in_turn(items: list[Any], places: list[int], size: int) -> tuple[list[Any],
 
 
 def _longest_rise(numbers: list[int]) -> list[int]:
-    """Find the places of the longest sequence of numbers that never fall."""
+    """Return the indices of the longest non-decreasing subsequence."""
     tails: list[int] = []
     ends: list[int] = []
     before: list[int] = []

@@ -1,7 +1,7 @@
-"""Find the variables that share objects, and so must be pickled together.
+"""Find variables that share objects, and so must be pickled together.
 
-Every pickler remembers what it pickled, in its memo. Two memos that hold the same object mean that two
-variables share it, unless it is of a kind whose identity nobody can notice.
+A pickler's memo holds the objects that it has pickled. If two memos hold the same object, two variables share it,
+unless code cannot notice the identity of such objects.
 """
 
 import datetime as dt
@@ -26,24 +26,24 @@ _UNNOTICED = (
     enum.Enum, dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal,
     fractions.Fraction, uuid.UUID, pathlib.PurePath, re.Pattern, range, slice, logging.Logger,
 )  # fmt: skip
-#: Texts are noticed only by the memory that two copies would take.
+#: Shared texts matter only by the memory that two copies would take.
 _LARGE_TEXT = 64 << 10
-#: A memo this large is looked up in place: a copy would take much more memory than it does.
+#: Size from which a memo is read in place, because a copy would take much more memory.
 _LARGE_MEMO = 50_000
-#: One that holds so much of what all hold is looked up in place, too: few look.
+#: Share of all objects from which a memo is also read in place.
 _MOST_OF_ALL = 0.8
 
 Memo = dict[int, tuple[int, Any]]
 
 
 def group_by_sharing(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
-    """Put the names together whose picklers met the same objects.
+    """Group the names whose picklers have the same objects in their memos.
 
     Args:
         picklers: One used pickler for each name; they must still be alive, or addresses could repeat.
 
     Returns:
-        Groups of names, most of them of one; each name is in exactly one.
+        Groups of names, most with one name; each name is in exactly one group.
     """
     parents = {name: name for name in picklers}
     tables = {name: MemoTable(pickler) for name, pickler in picklers.items()} if MemoTable.is_usable() else {}
@@ -55,7 +55,7 @@ def group_by_sharing(picklers: Mapping[str, pickle.Pickler]) -> list[list[str]]:
             continue
         memo: Memo = pickler.memo.copy()
         for identity, (_, value) in memo.items():
-            # Called for every object: no detours.
+            # Called for every object, so it must be fast.
             other = first_seen.setdefault(identity, name)
             if other is not name and is_noticed(value):
                 parents[_root(parents, name)] = _root(parents, other)
@@ -79,7 +79,7 @@ def _root(parents: dict[str, str], name: str) -> str:
 
 
 def is_noticed(value: Any) -> bool:
-    """Whether code can notice that two places refer to two equal objects, and not to one."""
+    """Whether code can distinguish two equal objects from one shared object."""
     kind = type(value)
     if kind in {str, bytes}:
         return len(value) >= _LARGE_TEXT

@@ -1,4 +1,4 @@
-"""Name a type, its module and its owner; cells may set a module to anything, and C libraries may have none."""
+"""Return names of types, their modules and their owners, which cells may set to anything and C may leave out."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ _PACKAGES = re.compile(r"[/\\](site|dist)-packages[/\\]")
 
 
 def module_of(kind: type) -> str:
-    """Name the module that a type says it is from; empty if it says nothing."""
+    """Return the module that a type names; empty if it names none."""
     try:
         module: object = kind.__module__
     except Exception:  # noqa: BLE001 - a metaclass of the user's answers
@@ -22,38 +22,38 @@ def module_of(kind: type) -> str:
 
 
 def name_of(kind: type) -> str:
-    """Read the name of a type, whatever its metaclass answers."""
+    """Return the name of a type, independently of its metaclass."""
     return _NAME(kind)  # type: ignore[no-any-return]
 
 
 def qualified_name(kind: type) -> str:
-    """Read the name of a type with the names of what it was defined in, whatever its metaclass answers."""
+    """Return the qualified name of a type, independently of its metaclass."""
     return _QUALIFIED_NAME(kind)  # type: ignore[no-any-return]
 
 
 def library_of(kind: type) -> str:
-    """Name the top package that a type is from."""
+    """Return the top-level package of a type."""
     return module_of(kind).partition(".")[0]
 
 
 def full_name(kind: type) -> str:
-    """Name a type with its module."""
+    """Return the name of a type with its module."""
     return f"{module_of(kind)}.{qualified_name(kind)}"
 
 
 def is_users(kind: type) -> bool:
-    """Whether a class is the user's own: of the notebook, or of a module that nobody installed."""
+    """Whether a class is the user's own: of the notebook, or of a module that is not installed."""
     module = module_of(kind)
     return module == "__main__" or is_users_module(module)
 
 
 def is_users_module(name: str) -> bool:
-    """Whether a module that is loaded lies where nobody installs any: beside the notebook."""
+    """Whether a loaded module is not in a folder of installed packages, such as one beside the notebook."""
     return _lies_beside(name, getattr(sys.modules.get(name), "__file__", None))
 
 
 def module_of_function(function: Any) -> str:
-    """Name the module that something to be called is from: that of the function, or of the object that it is called on."""
+    """Return the module of a callable: of the function, or of the object of a method."""
     function = _unwrapped(function)
     if isinstance(function, types.MethodType):
         owner = function.__self__
@@ -64,7 +64,7 @@ def module_of_function(function: Any) -> str:
 
 
 def full_name_of_function(function: Any) -> str:
-    """Name something to be called with its module."""
+    """Return the name of a callable with its module."""
     function = _unwrapped(function)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{module_of_function(function)}.{name}"
@@ -77,7 +77,7 @@ def _unwrapped(function: Any) -> Any:
 
 
 def is_of_cells(function: Any) -> bool:
-    """Whether something to be called is the user's own: of the notebook, or of a module that nobody installed."""
+    """Whether a callable is the user's own: of the notebook, or of a module that is not installed."""
     module = module_of_function(function)
     return module == "__main__" or is_users_module(module)
 
@@ -89,7 +89,7 @@ def _lies_beside(module: str, file: object) -> bool:
 
 def is_installed(file: str) -> bool:
     """Whether a file belongs to Python or to an installed package."""
-    # Packages lie in folders of these names wherever they were installed: for one user, for one environment, for all.
+    # Packages are in folders of these names wherever they are installed: for a user, an environment, or the system.
     return file.startswith(_standard_library()) or _PACKAGES.search(file) is not None
 
 

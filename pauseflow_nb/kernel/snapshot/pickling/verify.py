@@ -1,7 +1,7 @@
-"""Load what was just pickled, where that may fail, so that a problem shows now and not in a month.
+"""Load new pickles as a trial if that may fail, so that problems show now and not after the pause.
 
-Definitions are always tried, because everything hangs on them; variables when loading them runs code of
-the notebook's own classes. What was proven to load is not tried again until its bytes change.
+Definitions are always tried, because everything depends on them; variables are tried if loading them runs code of
+the notebook's own classes. A pickle that was loaded is not tried again until its bytes change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_err
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
 from pauseflow_nb.kernel.snapshot.storage.packfile import strong_digest
 
-#: Larger pickles take too long to try.
+#: Largest pickle that is tried.
 _LARGEST = 1 << 20
 
 _proven: set[str] = set()
@@ -33,11 +33,11 @@ def find_failure(
         pieces: The pickle.
         buffers: Its memory.
         shell: The running shell.
-        definitions: What the pickle may refer to.
+        definitions: The definitions that the pickle may refer to.
         kinds: Types of the objects in it: no `__del__` of theirs runs on what this function loads.
 
     Returns:
-        Why it cannot be loaded; None if it can.
+        Why it cannot be loaded; None if it can be.
     """
     unstored = [piece for piece in pieces if not isinstance(piece, StoredPiece)]
     if len(unstored) < len(pieces) or sum(map(len, unstored)) > _LARGEST:

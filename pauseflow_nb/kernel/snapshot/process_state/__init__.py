@@ -1,1 +1,1 @@
-"""Save and restore what cells change besides their variables: options, handlers, generators, the process."""
+"""Save and restore what cells change besides variables: options, handlers, generators, the process."""

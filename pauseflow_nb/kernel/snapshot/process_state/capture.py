@@ -1,8 +1,8 @@
-"""Capture what a notebook changes besides its variables: options, generators, handlers, the state of its process.
+"""Capture and restore what a notebook changes besides variables: options, generators, handlers, its process.
 
-The parts stand in `process_state`, `log_handlers`, `library_options` and `shell_state`. Every setting is saved on its
-own and set again on its own: one that fails is said by its name, and leaves the others alone. A setting that leads to
-functions or objects of the notebook is saved like a variable, and so comes back with what it shares with these.
+The parts stand in `process_state`, `log_handlers`, `library_options` and `shell_state`. Every setting is saved and
+restored separately: one that fails is reported by name, and does not affect the others. A setting that refers to
+functions or objects of the notebook is saved like a variable, and so still shares objects with these.
 What a `%%setup` cell set last is not saved: the cell runs again in every new kernel.
 """
 
@@ -24,10 +24,10 @@ from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
 _log = logging.getLogger(__name__)
 
-#: Begins the name under which a setting is saved among the variables; bound only meanwhile.
+#: Prefix of the names of settings among the variables, which are bound only during a save.
 _AMONG_VARIABLES = "_pauseflow_setting_"
 
-#: In the order in which they are set again.
+#: All parts, in the order in which they are restored.
 _PARTS: dict[str, Part] = {
     **process.PARTS,
     "module_values": Part(
@@ -55,10 +55,10 @@ _Values = dict[tuple[str, str], Any]
 
 @dataclass
 class _Start:
-    """What a shell and its process had before the first cell, and what `%%setup` cells set last."""
+    """The settings of a shell and its process before the first cell, and those that `%%setup` cells set last."""
 
     settings: _Values
-    #: What does not end with the kernel because of cells: it was there before them, or a setup starts it again.
+    #: Unfinished work that cells did not start: from before the first cell, or started by setups, which run again.
     unfinished: set[Hashable]
     before_setup: _Values | None = None
     unfinished_before_setup: set[Hashable] = field(default_factory=set)
@@ -67,20 +67,20 @@ class _Start:
 
 @dataclass(frozen=True)
 class Captured:
-    """Everything that surrounds the variables."""
+    """The captured settings."""
 
-    #: Part → setting → value; where a part is a single setting, the value itself.
+    #: Part → setting → value, or part → value for a part with a single setting.
     plain: dict[str, Any]
     #: Name among the variables → value.
     like_variables: dict[str, Any]
-    #: Sentences about what could not be looked at, or ends with the kernel.
+    #: Sentences about what could not be read, or ends with the kernel.
     notes: list[str]
 
 
 def note_start(shell: Any) -> None:
-    """Remember what the kernel started with; only the first call counts.
+    """Record the settings at the start of the kernel; only the first call counts.
 
-    To be called before the user's first cell, or changes that it makes will look like the machine's.
+    It must be called before the user's first cell, whose changes would otherwise look like the machine's own.
     """
     if _find_start(shell) is None:
         process.note_start()
@@ -90,7 +90,7 @@ def note_start(shell: Any) -> None:
 
 
 def begin_setup(shell: Any) -> None:
-    """Note what is set before a `%%setup` cell runs."""
+    """Record the settings before a `%%setup` cell runs."""
     start = _find_start(shell)
     if start is not None:
         start.before_setup = _look(shell)[0]
@@ -98,7 +98,7 @@ def begin_setup(shell: Any) -> None:
 
 
 def end_setup(shell: Any) -> None:
-    """Find what the `%%setup` cell has set; nothing happens if none has begun."""
+    """Record the settings that the `%%setup` cell has changed; do nothing if none has begun."""
     start = _find_start(shell)
     if start is None or start.before_setup is None:
         return
@@ -111,7 +111,7 @@ def end_setup(shell: Any) -> None:
 
 
 def capture(shell: Any) -> Captured:
-    """Collect everything that surrounds the variables."""
+    """Capture all settings that must be saved."""
     note_start(shell)
     start = _find_start(shell)
     assert start is not None
@@ -128,7 +128,7 @@ def capture(shell: Any) -> Captured:
         if _PARTS[part].is_shared or not is_plain(value):
             captured.like_variables[_among_variables(part, setting)] = value
         elif holds_secret(value):
-            # Only once it is plain: what leads to the notebook is looked at among the variables.
+            # Checked only for plain values: others are checked among the variables.
             notes.append(f"not saved: {_PARTS[part].name(setting)}, {HoldsSecret()}")
         elif setting:
             captured.plain.setdefault(part, {})[setting] = value
@@ -139,7 +139,7 @@ def capture(shell: Any) -> Captured:
 
 @contextlib.contextmanager
 def among_variables(namespace: dict[str, Any], captured: Captured) -> Iterator[list[str]]:
-    """Have settings in the namespace, and so in a snapshot, for the time of a block; yields their names there."""
+    """Add settings to the namespace, and so to a snapshot, during a `with` block; yield their names."""
     namespace.update(captured.like_variables)
     try:
         yield list(captured.like_variables)
@@ -149,18 +149,18 @@ def among_variables(namespace: dict[str, Any], captured: Captured) -> Iterator[l
 
 
 def is_setting(name: str) -> bool:
-    """Whether a name among the variables stands for a setting."""
+    """Whether a name among the variables is that of a setting."""
     return name.startswith(_AMONG_VARIABLES)
 
 
 def name_of_setting(name: str) -> str:
-    """Name a setting that stands among the variables as users know it."""
+    """Return the name of a setting as users know it, from its name among the variables."""
     part, setting = _apart(name)
     return _PARTS[part].name(setting) if part in _PARTS else f"{part} {setting}"
 
 
 def pop_settings(values: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
-    """Take settings out of the variables that were loaded; returns them by the name that they had there."""
+    """Remove settings from the loaded variables; return them by their names there."""
     names = [name for name in values if is_setting(name)]
     for name in names:
         namespace.pop(name, None)
@@ -168,15 +168,15 @@ def pop_settings(values: dict[str, Any], namespace: dict[str, Any]) -> dict[str,
 
 
 def put_back(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any] | None = None) -> list[str]:
-    """Set again what a new kernel lacks: first what needs no variables, then, with these, the rest.
+    """Restore settings in a new kernel: first those that need no variables, then the others.
 
     Args:
         shell: The new kernel's shell.
-        plain: What was captured.
-        like_variables: What came back among the variables; None: they have not come yet.
+        plain: The captured settings.
+        like_variables: The settings restored with the variables; None before that.
 
     Returns:
-        A sentence for each setting that could not be set again.
+        A sentence for each setting that could not be restored.
     """
     when = "before" if like_variables is None else "after"
     chosen = {key: value for key, value in _flat(plain) if _PARTS[key[0]].when == when}
@@ -184,7 +184,7 @@ def put_back(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, 
 
 
 def put_back_after_setups(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any]) -> list[str]:
-    """Set again what `%%setup` cells changed on the way to where cells had set it later; random generators too."""
+    """Restore settings that cells had changed after `%%setup` cells which have run again, and random generators."""
     chosen = {key: value for key, value in _flat(plain) if _PARTS[key[0]].is_repeated}
     chosen |= dict(_like_variables(like_variables, {"before", "after", "last"}))
     problems = _set(shell, chosen)
@@ -193,23 +193,23 @@ def put_back_after_setups(shell: Any, plain: Mapping[str, Any], like_variables: 
 
 
 def put_back_random(shell: Any, plain: Mapping[str, Any]) -> None:
-    """Make the random generators as they were, and nothing else."""
+    """Restore only the random generators."""
     _set(shell, {(name, ""): plain[name] for name in libraries.RANDOM if name in plain})
 
 
 def put_back_figure(plain: Mapping[str, Any]) -> None:
-    """Make pyplot's current figure current again, when the figures are back: each of them was, when it came."""
+    """Restore pyplot's current figure after all figures: each of them becomes current when it is restored."""
     libraries.put_back_figure(plain.get("matplotlib_figure"))
 
 
 def put_back_module_values(shell: Any, plain: Mapping[str, Any]) -> list[str]:
-    """Let modules beside the notebook share values with variables again, when these are back."""
+    """Make modules beside the notebook share values with variables again, after these are restored."""
     places = plain.get("module_values", {})
     return imports.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
 
 
 def find_cell_sources(definitions: Mapping[str, Any]) -> dict[str, str]:
-    """Find the text of the cells that functions and classes come from."""
+    """Find the source of the cells that define functions and classes."""
     sources = {}
     for defined in definitions.values():
         for code in _codes(defined):
@@ -220,7 +220,7 @@ def find_cell_sources(definitions: Mapping[str, Any]) -> dict[str, str]:
 
 
 def put_back_sources(sources: Mapping[str, str]) -> None:
-    """Let tracebacks and `inspect.getsource` find the text of cells again."""
+    """Register the source of cells for tracebacks and `inspect.getsource`."""
     for filename, text in sources.items():
         linecache.cache.setdefault(filename, (len(text), None, text.splitlines(keepends=True), filename))
 
@@ -292,6 +292,6 @@ def _apart(name: str) -> tuple[str, str]:
 def _is_imported(library: str) -> bool:
     if not library:
         return True
-    # A module in the middle of its own import is there, but has nothing yet.
+    # A module that is being imported exists, but is still empty.
     module = sys.modules.get(library)
     return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)

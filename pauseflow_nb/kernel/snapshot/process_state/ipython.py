@@ -1,6 +1,6 @@
 """Save what cells change in IPython: settings, formatters, extensions, aliases, magics, callbacks, transformers.
 
-Whatever a new kernel has by itself, and what a library or an extension registers again, is not saved.
+Settings that every new kernel has, or that a library or an extension registers again, are not saved.
 """
 
 import functools
@@ -19,11 +19,11 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
 )
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 
-#: Whose own a new kernel has, at the latest when they are used first.
+#: Modules whose settings a new kernel has at the latest when they are first used.
 _REMADE = ("IPython.", "ipykernel.", "pauseflow_nb.", "matplotlib_inline.", "matplotlib.")
 _LISTS = ("input_transformers_cleanup", "input_transformers_post", "ast_transformers")
 _MANAGED_LISTS = ("line_transforms", "token_transformers")
-#: Of a formatter: where it keeps printers, by type and by the name of a type that is not loaded yet.
+#: Attributes of a formatter with its printers, by type and by the name of a type that is not loaded yet.
 _PRINTERS = ("type_printers", "deferred_printers")
 _LOOKED_AT_EACH = frozenset({*_PRINTERS, "singleton_printers"})
 _RELOADER = ("enabled", "check_all", "autoload_obj")
@@ -41,14 +41,14 @@ def _take_config(shell: Any) -> dict[str, Any]:
     found = {}
     for name, each in _configurables(shell):
         if isinstance(each, Magics):
-            # They come at their first use, and change their own settings then.
+            # They are loaded at their first use, and then change their own settings.
             continue
         for trait, description in each.traits(config=True).items():
             value = getattr(each, trait)
-            # What appears late, such as the inline backend's, cannot be compared with the start.
+            # Settings that appear later, such as the inline backend's, cannot be compared with the start.
             if trait not in _LOOKED_AT_EACH and (each is shell or not is_same(value, description.default(each))):
                 found[f"{name}.{trait}"] = value
-    # For what is not there yet, such as the inline backend before the first figure.
+    # For objects that do not exist yet, such as the inline backend before the first figure.
     sections = {name: section for name, section in shell.config.items() if isinstance(section, Config)}
     return {f"{name}.{trait}": value for name in sections for trait, value in sections[name].items()} | found
 
@@ -66,7 +66,7 @@ def _configurable(shell: Any, name: str) -> Any:
 
 
 def _take_figure_formats(shell: Any) -> dict[str, Any]:
-    # They are chosen in several ways, of which one leaves no other trace.
+    # They can be chosen in several ways, one of which is visible only here.
     figure = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
     formatters = shell.display_formatter.formatters.values() if figure is not None else ()
     printers = [each.type_printers[figure] for each in formatters if figure in each.type_printers]
@@ -122,7 +122,7 @@ def _take_extensions(shell: Any) -> dict[str, Any]:
 
 
 def _put_extension(shell: Any, name: str, _value: bool) -> None:
-    # It returns a text where it did nothing.
+    # It returns a text if it did nothing.
     if name not in shell.extension_manager.loaded and shell.extension_manager.load_extension(name) is not None:
         raise LookupError("it could not be loaded")
 
@@ -150,7 +150,7 @@ def _put_alias(shell: Any, name: str, command: str) -> None:
 
 
 def _take_magics(shell: Any) -> dict[str, Any]:
-    # An alias is a magic, too.
+    # An alias is also a magic.
     aliases = dict(shell.alias_manager.aliases)
     return {
         f"{'%' if kind == 'line' else '%%'}{name}": function
@@ -162,7 +162,7 @@ def _take_magics(shell: Any) -> dict[str, Any]:
 
 def _put_magic(shell: Any, name: str, function: Any) -> None:
     kind = "cell" if name.startswith("%%") else "line"
-    # IPython registers its own when one is looked for first; they would replace it.
+    # IPython registers its own at the first lookup, which would replace this one.
     shell.find_magic(name.lstrip("%"), kind)
     shell.magics_manager.magics[kind][name.lstrip("%")] = function
 
@@ -199,7 +199,7 @@ def _take_transformers(shell: Any) -> dict[str, Any]:
 def _put_transformer(shell: Any, name: str, function: Any) -> None:
     functions = dict(_lists(shell))[name.partition(":")[0]]
     if all(full_name_of_function(each) != full_name_of_function(function) for each in functions):
-        # In front of our own, which turns what it leaves into a call.
+        # Before our own transformer, which turns the rest into a call.
         functions.append(function)
 
 
@@ -212,7 +212,7 @@ def _put_error_handler(shell: Any, _name: str, value: tuple[Any, Any]) -> None:
 
 
 def _find_error_handler(shell: Any) -> Any:
-    # IPython wraps it in a function of its own.
+    # IPython wraps it in another function.
     wrapped = getattr(shell.CustomTB, "__func__", shell.CustomTB)
     cells = dict(zip(wrapped.__code__.co_freevars, wrapped.__closure__ or (), strict=False))
     return cells["handler"].cell_contents if "handler" in cells else None
@@ -238,7 +238,7 @@ def _put_inputs(shell: Any, _name: str, inputs: list[str]) -> None:
 
 
 def _is_remade(shell: Any, function: Any) -> bool:
-    """Whether a library or an extension that is loaded again registers it by itself."""
+    """Whether a library or an extension registers it again when it is loaded."""
     if is_of_cells(function):
         return False
     module = module_of_function(function)

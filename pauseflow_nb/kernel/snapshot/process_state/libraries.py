@@ -1,6 +1,6 @@
 """Save the options and generators of numpy, pandas, matplotlib, polars, scikit-learn, plotly, xarray and torch.
 
-Each is looked at only where the library is loaded.
+A library is read only if it is loaded.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
-#: What polars has where nothing was set.
+#: Defaults of polars.
 _POLARS_DEFAULTS = ("mixed", None, "", ".", False)
 
 
@@ -28,7 +28,7 @@ def _take_numpy_print(_shell: Any) -> dict[str, Any]:
 
 def _put_numpy_print(_shell: Any, name: str, value: Any) -> None:
     numpy = _numpy()
-    # What it is not given, it leaves alone, except for these two.
+    # It does not change options that are not passed, except for these two.
     others = {key: numpy.get_printoptions().get(key) for key in ("formatter", "override_repr")}
     settings = {key: other for key, other in others.items() if other is not None} | {name: value}
     numpy.set_printoptions(
@@ -48,7 +48,7 @@ def _take_pandas_options(_shell: Any) -> dict[str, Any]:
     config: Any = importlib.import_module("pandas._config.config")
     registered = config._registered_options  # noqa: SLF001 - there is no public list of options
     changed = {}
-    # Merely reading an option that is on its way out warns, and nobody here asked for it.
+    # Reading a deprecated option warns, although the notebook did not use it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for key, option in registered.items():
@@ -80,7 +80,7 @@ def _take_accessors(_shell: Any) -> dict[str, Any]:
 def _put_accessor(_shell: Any, _name: str, value: tuple[str, str, type]) -> None:
     owner, name, kind = value
     with warnings.catch_warnings():
-        # A module that a cell imported may have registered it again by now.
+        # An imported module may have registered it again.
         warnings.simplefilter("ignore")
         getattr(_pandas().api.extensions, f"register_{owner}_accessor")(name)(kind)
 
@@ -124,7 +124,7 @@ def _take_figure(_shell: Any) -> dict[str, Any]:
 
 
 def put_back_figure(number: int | None) -> None:
-    """Make a figure of pyplot the current one, if it is there."""
+    """Make a figure of pyplot the current one, if it exists."""
     helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
     manager = number and helpers and helpers.Gcf.figs.get(number)
     if manager:
@@ -132,7 +132,7 @@ def put_back_figure(number: int | None) -> None:
 
 
 def _take_polars(_shell: Any) -> dict[str, Any]:
-    # The others are environment variables.
+    # The other options are environment variables.
     set_by_call = json.loads(sys.modules["polars"].Config.save())["direct"]
     return {name: value for name, value in set_by_call.items() if value not in _POLARS_DEFAULTS}
 
@@ -196,7 +196,7 @@ def _put_numpy_random(_shell: Any, _name: str, state: Any) -> None:
 
 
 def _ignore(_shell: Any, _name: str, _value: Any) -> None:
-    """See `put_back_figure`."""
+    """Do nothing: see `put_back_figure`."""
 
 
 def _of(library: str, take: Callable[[Any], Any], put: Callable[[Any, str, Any], None], label: str) -> Part:
@@ -221,7 +221,7 @@ PARTS: dict[str, Part] = {
     "torch_dtype": _of("torch", _take_torch_dtype, _put_torch_dtype, "torch.set_default_dtype()"),
 }
 
-#: Random generators: set last, as setting anything else may draw from them.
+#: Random generators, which are restored last, because restoring other settings may use them.
 RANDOM: dict[str, Part] = {
     "numpy_random": _of("numpy", lambda _: {"": _numpy().random.get_state()}, _put_numpy_random, "numpy.random"),
     "torch_random": _of("torch", _take_torch, _put_torch, "torch.random"),

@@ -1,7 +1,7 @@
-"""Find what a notebook changes in modules: attributes that cells set, and what modules beside the notebook keep.
+"""Save what a notebook changes in modules: attributes set by cells, and data of modules beside the notebook.
 
-Which these are is read from the text of the cells and of the modules' functions: what a module makes when it is imported
-is made anew in every kernel, and may be the machine's own.
+They are found in the source of the cells and of the modules' functions: data that a module makes when it is imported
+is made again in every kernel, and may depend on the machine.
 """
 
 import abc
@@ -22,10 +22,10 @@ from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.user_code import parsed
 
-#: Attribute of a shell: names of the modules that were loaded before its first cell, and so are not the notebook's.
+#: Attribute of a shell with the names of modules that were loaded before its first cell.
 _LOADED_BEFORE = "_pauseflow_loaded_before"
 
-#: Other parts save these, or they belong to the process.
+#: Modules that other parts save, or that belong to the process.
 _ELSEWHERE = frozenset(
     {"os.environ", "sys.argv", "sys.breakpointhook", "sys.displayhook", "sys.dont_write_bytecode", "sys.excepthook"}
     | {"sys.meta_path", "sys.modules", "sys.path", "sys.path_hooks", "sys.ps1", "sys.ps2", "sys.stderr", "sys.stdin"}
@@ -42,7 +42,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def note_start(shell: Any) -> None:
-    """Note which modules are loaded before the first cell of a shell."""
+    """Record the modules that are loaded before the first cell of a shell."""
     setattr(shell, _LOADED_BEFORE, frozenset(sys.modules))
 
 
@@ -65,7 +65,7 @@ def _put_attribute(_shell: Any, _name: str, value: tuple[Any, str, tuple[str, ..
 
 
 def _take_values(shell: Any) -> dict[str, Any]:
-    # See `imports.find_shared_with_modules`: what a variable is too comes back with it.
+    # See `imports.find_shared_with_modules`: a value that is also a variable is restored with it.
     own_ids = {id(value) for value in shell.user_ns.values()}
     found = {}
     for module, path in dict.fromkeys((*_paths_of_modules(shell), *_paths_in_modules(shell))):
@@ -109,7 +109,7 @@ def _put_registered(_shell: Any, _name: str, value: tuple[abc.ABCMeta, type]) ->
 
 
 def _fill(container: Any, saved: Any) -> bool:
-    """Give a container what the saved one has, so that all who hold it see that."""
+    """Fill a container with the saved contents in place, so that all references see them."""
     kind = type(saved)
     if type(container) is not kind or kind not in {list, dict, set, collections.deque, collections.Counter}:
         return False
@@ -125,7 +125,7 @@ def _paths_of_cells(shell: Any, *, is_bound: bool) -> Iterator[tuple[str, ...]]:
 
 
 def _paths_of_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Find what functions of modules beside the notebook change there, as module and path."""
+    """Find attributes that functions of modules beside the notebook change, as module and path."""
     before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
     for module in imports.find_users_modules():
         if module in before:
@@ -135,7 +135,7 @@ def _paths_of_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _paths_in_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Find what cells change inside of modules beside the notebook, without setting an attribute."""
+    """Find objects in modules beside the notebook that cells change in place."""
     for path in _paths_of_cells(shell, is_bound=False):
         yield from _cut(shell.user_ns.get(path[0]), path[1:])
     for path in _paths_of_cells(shell, is_bound=True):
@@ -157,7 +157,7 @@ def _cut(owner: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ..
 
 
 def _walk(owner: Any, path: tuple[str, ...]) -> Any:
-    """Follow attributes through modules and classes only, so that no code of anybody's runs; None: there is no such way."""
+    """Follow attributes through modules and classes only, so that no user code runs; None if there is no such path."""
     for name in path:
         if not isinstance(owner, (types.ModuleType, type)):
             return None
@@ -166,7 +166,7 @@ def _walk(owner: Any, path: tuple[str, ...]) -> Any:
 
 
 def _place(owner: Any) -> tuple[str, tuple[str, ...]] | None:
-    """Say where a module or class is found; a class of the notebook is saved with its attributes anyway."""
+    """Return module and path of a module or class; classes of the notebook are saved with their attributes anyway."""
     if isinstance(owner, types.ModuleType):
         name = getattr(owner, "__name__", "")
         is_found = sys.modules.get(name) is owner and name != "__main__" and owner.__spec__ is not None
@@ -201,15 +201,15 @@ class Change:
     """A name and the attributes after it, such as `helper.COUNTS`."""
 
     path: tuple[str, ...]
-    #: Whether it was bound anew; otherwise the object itself was changed.
+    #: Whether the attribute was set; otherwise the object was changed in place.
     is_bound: bool
 
 
 @functools.lru_cache(maxsize=4096)
 def changes_in(source: str) -> tuple[Change, ...]:
-    """Find what code changes of that which it reaches by attributes: `a.b = 1`, `a.b[0] = 1`, `a.b.append(1)`, ….
+    """Find changes of attributes in code: `a.b = 1`, `a.b[0] = 1`, `a.b.append(1)`, ….
 
-    Text that is no Python changes nothing.
+    Source that is not Python changes nothing.
     """
     try:
         tree = parsed(source)
@@ -220,7 +220,7 @@ def changes_in(source: str) -> tuple[Change, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def registers_in(source: str) -> tuple[tuple[str, ...], ...]:
-    """Find where code registers something, as the path to `register`: `Sequence.register(Mine)`, `@Sequence.register`."""
+    """Find paths to `register` that code calls: `Sequence.register(Mine)`, `@Sequence.register`."""
     if ".register" not in source:
         return ()
     try:
@@ -233,7 +233,7 @@ def registers_in(source: str) -> tuple[tuple[str, ...], ...]:
 
 @functools.lru_cache(maxsize=512)
 def changes_by_functions(source: str) -> tuple[Change, ...]:
-    """Find what the functions of a module change of what the module, or one of its classes, keeps."""
+    """Find changes by the functions of a module to data of the module or of its classes."""
     try:
         tree = parsed(source)
     except (SyntaxError, ValueError, RecursionError):

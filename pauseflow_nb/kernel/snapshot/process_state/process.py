@@ -1,7 +1,7 @@
-"""Save the state of the process that cells change by Python's own means: environment, directory, signals, limits.
+"""Save the process's state that cells change with Python itself: environment, directory, signals, limits.
 
-Of the environment variables only those are saved that cells changed since the kernel started; the rest belong to
-the machine that runs the kernel, and many are secrets.
+Only environment variables that cells changed are saved; the others belong to the machine that runs the kernel, and
+many are secrets.
 """
 
 import copyreg
@@ -28,19 +28,19 @@ from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
-#: Set by Jupyter for each kernel anew, or by libraries for themselves.
+#: Variables that Jupyter sets for each kernel, or that libraries set.
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
-#: ipykernel sets this one for each cell.
+#: Variable that ipykernel sets for each cell.
 _PER_CELL = frozenset({"SIGINT"})
-#: Functions that a cell may replace, by their module.
+#: Module → functions that a cell may replace.
 _HOOKS = (
-    # IPython has its own `excepthook` and `displayhook`, which it puts back after each cell.
+    # IPython has its own `excepthook` and `displayhook`, which it restores after each cell.
     *(("sys", name) for name in ("unraisablehook", "breakpointhook")),
     ("threading", "excepthook"),
     *(("warnings", name) for name in ("showwarning", "formatwarning")),
 )
 
-#: Those of the thread that runs cells.
+#: Signals of the thread that runs cells.
 _TRACES = ("sys.settrace()", "sys.setprofile()")
 
 _environment_at_start: dict[str, str] = {}
@@ -49,17 +49,17 @@ _locale_at_start = ""
 _path_at_start: list[str] = []
 _hash_seed = ""
 _frozen_at_start = 0
-#: Environment variables that cells changed in an earlier kernel, even if this one started with the same value.
+#: Environment variables that cells changed in an earlier kernel, even if this kernel started with the same value.
 _changed_before: set[str] = set()
 
 
 def note_start() -> None:
-    """Remember what the process started with; only the first call counts."""
+    """Record the state at the start of the process; only the first call counts."""
     global _locale_at_start, _hash_seed, _frozen_at_start  # noqa: PLW0603
     if not _path_at_start:
         _hash_seed = os.environ.get("PYTHONHASHSEED", "")
         if os.environ.pop("PAUSEFLOW_HASH_SEED", None) == _hash_seed:
-            # Chosen by the runner: Python has read it, and programs that cells start are to have none.
+            # Set by the runner: Python has read it, and programs that cells start must not get it.
             os.environ.pop("PYTHONHASHSEED", None)
         _environment_at_start.update(os.environ)
         _arguments_at_start.extend(sys.argv)
@@ -75,8 +75,8 @@ def added_path() -> list[str]:
 
 
 def put_back_path(added: list[str]) -> None:
-    """Let Python look for modules where cells let it."""
-    # An entry that this kernel started with too is to be found first all the same.
+    """Add the entries that cells have added to `sys.path`."""
+    # An entry that this kernel already has must still be moved to the front.
     _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
     sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
 
@@ -103,7 +103,7 @@ def _put_environment(_shell: Any, name: str, value: str | None) -> None:
 
 
 def _take_arguments(_shell: Any) -> dict[str, Any]:
-    # Those that a kernel starts with name its own connection.
+    # The arguments that a kernel starts with name its own connection.
     return {} if sys.argv == _arguments_at_start else {"": list(sys.argv)}
 
 
@@ -135,7 +135,7 @@ def _put_filters(shell: Any, _name: str, filters: list[Any]) -> None:
 
 
 def _with_category(shell: Any, entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    # Older snapshots name a class of the notebook.
+    # Older snapshots contain the name of a class of the notebook.
     action, message, category, *rest = entry
     found = shell.user_ns.get(category) if isinstance(category, str) else category
     return (action, message, found, *rest) if isinstance(found, type) else None
@@ -226,12 +226,12 @@ def _put_gc_callback(_shell: Any, name: str, function: Any) -> None:
 
 
 def _take_gc_callbacks(_shell: Any) -> dict[str, Any]:
-    # A library's come with it.
+    # Those of libraries are registered again.
     return {full_name_of_function(each): each for each in gc.callbacks if is_of_cells(each)}
 
 
 def _take_frozen(_shell: Any) -> dict[str, Any]:
-    # A kernel that was forked has frozen objects of the process that it comes from.
+    # A forked kernel has frozen objects of its parent process.
     return {"": True} if gc.get_freeze_count() > _frozen_at_start else {}
 
 
@@ -340,7 +340,7 @@ PARTS: dict[str, Part] = {
     "locale": Part(_take_locale, _put_locale, "locale"),
     "path": _single("sys.path", added_path, put_back_path, is_compared=False, is_repeated=False),
     "directory": _single("working directory", os.getcwd, os.chdir, is_compared=False),
-    # Earlier, a filter that makes errors of warnings could fail what is being loaded.
+    # If it were earlier, a filter that turns warnings into errors could make the loading fail.
     "warning_filters": Part(_take_filters, _put_filters, "warnings filters", when="after"),
     "flags": Part(_take_flags, _put_flags, "`from __future__`", is_repeated=False),
     "recursion_limit": _single("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False),

@@ -1,4 +1,4 @@
-"""Define a part of the process's state: how it is read, set and named."""
+"""Define a part of the process's state: how its settings are read, set and named."""
 
 import io
 import pickle
@@ -10,38 +10,38 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module
 
-#: The settings of one part, by name; the name is empty where the part is a single setting.
+#: Name → value of the settings of a part; the name is empty for a part with a single setting.
 Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Settings of one kind. Each of them is saved on its own and set again on its own."""
+    """Settings of one kind, each of which is saved and restored separately."""
 
     #: Returns all settings of the part that may differ from those of a new kernel.
     take: Callable[[Any], Settings]
     #: Sets one, given its name and value; called in a new kernel, and may be called again.
     put: Callable[[Any, str, Any], None]
-    #: What a setting is called, with `{}` for its name.
+    #: Text for users that names a setting, with `{}` for its name.
     label: str
-    #: Whether only what changed since the kernel started is saved; `take` then returns everything.
+    #: Whether only settings that changed since the start of the kernel are saved; `take` then returns all settings.
     is_compared: bool = False
-    #: Whether it is set before the variables come back, after them, or only after the `%%setup` cells.
+    #: Whether it is restored before the variables, after them, or only after the `%%setup` cells.
     when: str = "before"
-    #: Whether it is set once more after the `%%setup` cells, as these may have changed it on their way.
+    #: Whether it is restored again after the `%%setup` cells, which may have changed it.
     is_repeated: bool = True
-    #: Whether variables may lead to the same objects, so that it is saved with these even if it is plain.
+    #: Whether variables may refer to the same objects, so that it is saved with these even if it is plain.
     is_shared: bool = False
-    #: The library that must be loaded for it to have any settings.
+    #: Library that must be loaded for the part to have settings.
     library: str = ""
 
     def name(self, setting: str) -> str:
-        """Name a setting as users know it."""
+        """Return the name of a setting as users know it."""
         return self.label.format(setting)
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value can be pickled without the notebook: it leads to nothing that a cell or a user's module made."""
+    """Whether a value can be pickled without the notebook, because it refers to nothing made by user code."""
     try:
         _Plain(io.BytesIO(), 5).dump(value)
     except Exception:  # noqa: BLE001 - whatever it is: the variables' own pickler is to try it
@@ -50,7 +50,7 @@ def is_plain(value: Any) -> bool:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values of a setting are the same, whatever their types answer when they are compared."""
+    """Whether two values of a setting are equal, independently of their own comparison methods."""
     if one is other:
         return True
     try:
@@ -64,7 +64,7 @@ class _NotPlain(Exception):
 
 
 class _Plain(pickle.Pickler):
-    """Refuses everything that only the variables' pickler knows how to save."""
+    """Refuses objects that only the variables' pickler can save."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, type):

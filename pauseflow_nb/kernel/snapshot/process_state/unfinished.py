@@ -1,6 +1,6 @@
-"""Find what cells started or registered that ends with the kernel: threads, timers, tasks, exit functions.
+"""Find threads, timers, tasks and exit functions of cells, which end with the kernel.
 
-No variable needs to hold any of it, and nothing can save it, so all of it is said.
+They cannot be saved, and need not be in any variable, so all of them are reported.
 """
 
 import atexit
@@ -20,11 +20,11 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     module_of_function,
 )
 
-#: Where it came from, and the sentence about it.
+#: What identifies it, and the sentence about it.
 _Found = tuple[Hashable, str]
 
 _AGAIN = "in a `%%setup` cell, which runs again in every new kernel"
-#: What Python does not list, by how cells call it.
+#: Call in a cell → what it starts, for things that Python does not list.
 _UNLISTED = {
     "faulthandler.register": f"it ends with this kernel; call it {_AGAIN}",
     "faulthandler.dump_traceback_later": f"its timer ends with this kernel; call it {_AGAIN}",
@@ -35,22 +35,22 @@ _UNLISTED = {
     "urllib.request.install_opener": f"it ends with this kernel; call it {_AGAIN}",
     "sys.addaudithook": f"its hook ends with this kernel; call it {_AGAIN}",
 }
-#: In cells that start what only Python's own code shows.
+#: Names of such calls in cells.
 _WORDS = ("thread", "Process(", "asyncio", "atexit")
 _TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
-#: Whose tasks and threads a kernel has without any cell.
+#: Modules whose tasks and threads every kernel has.
 _KERNELS = ("ipykernel", "tornado", "zmq", "anyio", "IPython", "jupyter_client", "pauseflow_nb")
 
 
 def find(shell: Any, *, is_start: bool = False) -> dict[Hashable, str]:
-    """Find what ends with this kernel and is in no variable.
+    """Find what ends with this kernel and is not a variable.
 
     Args:
         shell: The notebook's shell.
-        is_start: Find all that cells might have started, as no cell has run yet.
+        is_start: No cell has run yet: find everything that later calls must leave out.
 
     Returns:
-        What tells one from another → a sentence for the user. What was there at the start must be left out.
+        Identity → a sentence for the user. The caller leaves out what existed at the start.
     """
     variable_ids = {id(value) for value in shell.user_ns.values()}
     sources = _WORDS if is_start else shell.user_ns.get("In", ())
@@ -77,7 +77,7 @@ def _threads(variable_ids: set[int], cells: str) -> Iterator[_Found]:
         if thread in (threading.main_thread(), threading.current_thread()) or id(thread) in variable_ids:
             continue
         started: Any = getattr(thread, "function", None) or getattr(thread, "_target", None)
-        # What a library starts calls something private of its own.
+        # Threads of a library call private functions of the library.
         is_theirs = type(thread).__module__ == "threading" and "thread" in cells.lower() and _is_public(started)
         if is_theirs or is_users(type(thread)) or is_of_cells(started) or _runs_cells(frames.get(thread.ident or 0)):
             kind = "timer" if isinstance(thread, threading.Timer) else "thread"
@@ -109,7 +109,7 @@ def _processes(variable_ids: set[int], cells: str) -> Iterator[_Found]:
     import multiprocessing
 
     for process in multiprocessing.active_children():
-        # What it runs is not kept.
+        # Its function is not stored.
         if id(process) not in variable_ids and (is_users(type(process)) or "Process(" in cells):
             yield (
                 ("process", process.pid),
@@ -138,7 +138,7 @@ def _tasks(variable_ids: set[int], cells: str) -> Iterator[_Found]:
 
 
 def _calls_of_the_loop() -> Iterator[_Found]:
-    # There is no public list of them; another loop than asyncio's has none of this name.
+    # There is no public list; loops other than asyncio's do not have this attribute.
     for handle in list(getattr(_running_loop(), "_scheduled", ())):
         function = getattr(handle, "_callback", None)
         if not handle.cancelled() and is_of_cells(function):
@@ -167,7 +167,7 @@ def _functions_for_the_end(cells: str) -> Iterator[_Found]:
 
 
 class _Listed:
-    """Is the same as nothing, and remembers what it was compared with."""
+    """Equals nothing, and records what it is compared with."""
 
     def __init__(self) -> None:
         self.functions: list[Any] = []

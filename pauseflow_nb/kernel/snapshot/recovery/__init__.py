@@ -1,1 +1,1 @@
-"""Decide what becomes of a variable that cannot be pickled, and make it again from the cells if that is possible."""
+"""Decide what to do about variables that cannot be pickled, and make them again from the cells if possible."""

@@ -1,7 +1,7 @@
 """Decide for each variable that cannot be saved: leave it out, make it again, or report it as lost.
 
-In this order: no coming cell needs it, then it is left out; statements of plain cells can make it again,
-then they are replayed; otherwise it is lost, and the caller decides what that means.
+If no coming cell needs it, it is left out. Otherwise, if statements of plain cells can make it again, they are
+replayed. Otherwise it is lost, and the caller decides about that.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from pauseflow_nb.protocol import Unsaved
 
 @dataclass(frozen=True)
 class Decided:
-    """The fate of each variable that could not be saved."""
+    """The decisions about variables that could not be saved."""
 
     unsaved: list[Unsaved] = field(default_factory=list)
-    #: What to run again on restore, by name: cell index and source of each statement.
+    #: Name → statements to run on restore, as cell index and source.
     replay: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -35,7 +35,7 @@ def decide(
     saved: set[str],
     remade: set[str],
 ) -> Decided:
-    """Decide what becomes of the variables that could not be pickled.
+    """Decide about the variables that could not be pickled.
 
     Args:
         shell: The shell, for its namespace and history.
@@ -43,7 +43,7 @@ def decide(
         coming: Source of the cells to come; None: unknown, so everything may be needed.
         passed: Source of the cells that ran.
         saved: Names that are in the snapshot.
-        remade: Names that a `%%setup` makes again.
+        remade: Names that a `%%setup` cell binds again.
     """
     if not refused:
         return Decided()
@@ -65,7 +65,7 @@ def decide(
 
 
 def _steps(shell: Any, passed: Mapping[str, str]) -> list[str]:
-    # The history has the steps of this kernel and, restored with it, of those before.
+    # The history has the steps of this kernel and, restored, those of earlier kernels.
     history = [source.lstrip() for source in shell.user_ns.get("In", ()) if isinstance(source, str)]
     headed = [source for source in history if source.startswith(("%%step", "'%%step", '"%%step', "await '%%step"))]
     return [*headed, *(source for source in passed.values() if _is_headed(source))]

@@ -1,7 +1,7 @@
-"""Find the names that later cells need, from their text and through the notebook's own functions.
+"""Find the names that later cells need, from their source and through the notebook's own functions.
 
-The answer is on the safe side. Code that finds names at run time (`eval`, `globals()`, `%run`) may need
-anything, and is reported as such. Library code is not followed: it cannot see the notebook's names.
+The result is conservative: code that looks names up at run time (`eval`, `globals()`, `%run`) may need anything, and
+is reported. Library code is not followed, because it cannot see the notebook's names.
 """
 
 import ast
@@ -27,7 +27,7 @@ _QUIET_MAGICS = frozenset(
     | {"html", "HTML", "javascript", "js", "latex", "markdown", "svg", "bash", "sh", "script", "writefile", "pauseflow"}
 )
 _CODE_MAGICS = frozenset({"time", "timeit", "capture", "prun"})
-#: Options of `%timeit` and its like, before the code.
+#: Options of `%timeit` and similar magics, before the code.
 _OPTIONS = re.compile(r"(?:\s*-[a-zA-Z]+(?:\s*\d+)?\b)*")
 #: Methods whose text argument may name variables: `df.query("x > @limit")`, `duckdb.sql("select * from df")`.
 TEXT_METHODS = frozenset(
@@ -35,15 +35,15 @@ TEXT_METHODS = frozenset(
 )
 _WORD = re.compile(r"[^\W\d]\w*")
 _BINDING = (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-#: Built-in ways to names that the text does not show.
+#: Built-in functions that look up names which the source does not show.
 DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "dir", "__import__", "get_ipython", "__main__"})
-#: Ways to the namespace by way of attributes and imports.
+#: Attributes and imports that give access to the namespace.
 _DYNAMIC_ATTRIBUTES = frozenset({"__globals__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
 _READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_NAME", "DELETE_GLOBAL"})
-#: How many objects are looked at. Numbers and texts do not count.
+#: Most objects that are searched, without numbers and texts.
 _MOST = 200_000
 _LEAVES = (str, bytes, int, float, complex, type(None), types.ModuleType, types.CodeType)
-#: What these hold is the machinery that runs the notebook.
+#: Libraries whose objects run the notebook, and are not searched.
 _MACHINERY = frozenset({"IPython", "ipykernel", "traitlets", "pauseflow_nb", "zmq", "tornado"})
 _WAYS = {id(vars(builtins)[name]): name for name in DYNAMIC & vars(builtins).keys() - {"vars", "dir"}}
 
@@ -56,14 +56,14 @@ class Statement:
     tree: ast.stmt
     reads: frozenset[str]
     binds: frozenset[str]
-    #: What in it finds names at run time; empty: nothing.
+    #: The part of it that looks names up at run time; may be empty.
     dynamic: str = ""
     #: Words of texts that may name variables, such as those of a query.
     mentions: frozenset[str] = frozenset()
 
     @property
     def surely_binds(self) -> frozenset[str]:
-        """Names that are bound whenever the statement has run."""
+        """Return the names that are bound whenever the statement has run."""
         return self.binds if isinstance(self.tree, _BINDING) else frozenset()
 
 
@@ -72,7 +72,7 @@ class Needed:
     """Names that the coming cells need."""
 
     names: frozenset[str]
-    #: A sentence, if they may need anything; empty: they need these names and no others.
+    #: A sentence why they may need anything; empty if they need only these names.
     because: str = ""
 
     def needs(self, name: str) -> bool:
@@ -94,8 +94,8 @@ def find_needed_names(coming: Mapping[str, str], namespace: Mapping[str, Any]) -
             if statement.dynamic:
                 return Needed(frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, so it may need anything")
             first_read |= (statement.reads | statement.mentions) - bound_names
-            # A setup that has been passed runs before the saved values are put back: what it binds may be replaced.
-            # A fresh cell does not run again after every pause.
+            # An earlier setup runs before the saved values are restored, which may replace what it binds. A fresh
+            # cell does not run again after every pause.
             bound_names |= statement.surely_binds if not _runs_again(coming[index]) else frozenset()
     found = _followed(first_read, namespace)
     return found if found.because else Needed(found.names & namespace.keys())
@@ -104,16 +104,16 @@ def find_needed_names(coming: Mapping[str, str], namespace: Mapping[str, Any]) -
 def find_cells_needing(
     missing: Collection[str], coming: Mapping[str, str], namespace: Mapping[str, Any], *, quoted: bool = True
 ) -> dict[str, list[int]]:
-    """Find which cells may need names that are not in the namespace any more.
+    """Find the cells that may need names which are no longer in the namespace.
 
     Args:
         missing: The names.
         coming: Source by cell index.
         namespace: The live namespace, whose functions are followed.
-        quoted: Whether a name counts as needed where a text contains it: `"budget" in names` then needs `budget`.
+        quoted: Whether a name counts as needed if a text contains it: `"budget" in names` then needs `budget`.
 
     Returns:
-        Indices of cells by name, in order; empty for a name that no cell needs.
+        Name → indices of cells, in order; empty for a name that no cell needs.
     """
     needed: dict[str, list[int]] = {name: [] for name in missing}
     bound_names: set[str] = set()
@@ -133,7 +133,7 @@ def find_cells_needing(
 
 
 def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
-    """Add to names what the user's code in their values reads; the result may hold names that are bound to nothing."""
+    """Add the names that user code in the values reads; some of them may not be bound."""
     needed: set[str] = set()
     todo = list(names)
     seen: set[int] = set()
@@ -146,7 +146,7 @@ def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
             continue
         reads = find_reads(namespace[name], namespace, seen)
         if reads is None:
-            return Needed(frozenset(), f"{name} holds too much to look through, so it may need anything")
+            return Needed(frozenset(), f"{name} contains too much to search, so it may need anything")
         if dynamic := reads & DYNAMIC:
             return Needed(frozenset(), f"{name} uses {min(dynamic)}(), so it may need anything")
         todo += reads
@@ -161,14 +161,14 @@ def _runs_again(source: str) -> bool:
 
 
 def words_in(node: ast.AST) -> set[str]:
-    """Find the words of all texts in a piece of code."""
+    """Return the words of all texts in a piece of code."""
     texts = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
     return {word for text in texts if isinstance(text, str) for word in _WORD.findall(text)}
 
 
 @functools.lru_cache(maxsize=4096)
 def parse_statements(source: str) -> tuple[Statement, ...]:
-    """Take a cell apart; one that does not parse is one dynamic statement."""
+    """Split a cell into statements; a cell that cannot be parsed is one dynamic statement."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
@@ -222,7 +222,7 @@ def _of_texts(node: ast.AST) -> set[str]:
 
 
 def _of_magics(node: ast.AST) -> tuple[set[str], str]:
-    """Find what magics and shell lines in a statement read; and what of them finds names at run time."""
+    """Return the names that magics and shell lines in a statement read, and the parts that look names up."""
     reads: set[str] = set()
     known = 0
     for call in ast.walk(node):
@@ -259,7 +259,7 @@ def _is_shell(node: ast.expr) -> bool:
 
 
 def find_names(code: types.CodeType, *, is_module: bool = True) -> tuple[set[str], set[str]]:
-    """Find the globals that code reads, and those that it binds."""
+    """Return the globals that code reads, and those that it binds."""
     reads: set[str] = set()
     binds: set[str] = set()
     for instruction in dis.get_instructions(code):
@@ -280,27 +280,27 @@ def find_names(code: types.CodeType, *, is_module: bool = True) -> tuple[set[str
 
 
 def find_reads(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[str] | None:
-    """Find the globals that the user's code inside a value may read.
+    """Return the globals that the user's code inside a value may read.
 
     Args:
-        value: Where to begin.
+        value: The value.
         namespace: The notebook's; code that has other globals cannot see its names.
-        seen: What was looked at already, by identity; is added to.
+        seen: Ids of objects that were searched; new ones are added.
 
     Returns:
-        Names; None if there is too much to look at.
+        Names; None if there is too much to search.
     """
     reads: set[str] = set()
     alive: list[Any] = []
     todo = [value]
     while todo:
         each = todo.pop()
-        # By its type: `isinstance` of a proxy may answer for another object, or raise.
+        # By type: `isinstance` of a proxy may answer for another object, or raise.
         kind = type(each)
         if issubclass(kind, _LEAVES) or id(each) in seen:
             continue
         seen.add(id(each))
-        # What is made on the way must live until the end, or another object could get its identity.
+        # Temporary objects must be kept until the end, or another object could get the same id.
         alive.append(each)
         if len(alive) > _MOST:
             return None
@@ -315,7 +315,7 @@ def find_reads(value: Any, namespace: Mapping[str, Any], seen: set[int]) -> set[
 
 def _parts(value: Any, kind: type) -> Iterable[Any]:
     if kind is types.FunctionType:
-        # Not its globals, which its names are looked up in.
+        # Not its globals, in which its names are looked up.
         parts = (value.__defaults__, value.__kwdefaults__, value.__closure__, vars(value))
         return (part for part in parts if part is not None)
     if issubclass(kind, type):

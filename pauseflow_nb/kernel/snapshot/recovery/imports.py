@@ -1,7 +1,7 @@
-"""Save names that an import bound as references: `from random import choice`, `from sys import path`.
+"""Save names that an import has bound as references: `from random import choice`, `from sys import path`.
 
-Such an object must come back as the very object that its module has, not as a copy of it. Which these
-are, is read from the cells' import statements and checked by identity.
+Such a name must be restored to the module's own object, not to a copy. The names are found in the import statements
+of cells, and checked by identity.
 """
 
 import ast
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
-#: These are saved by reference anyway.
+#: Types that are saved by reference anyway.
 _BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))
 
 
 def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, str]]:
-    """Find variables that are still what an import bound them to.
+    """Find variables that still have the value that an import bound.
 
     Returns:
         Name → module and attribute.
     """
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
-    # By their type, everywhere: `isinstance` of an object may answer for another one, or raise.
+    # By type, everywhere: `isinstance` of a proxy may answer for another object, or raise.
     candidates = {
         name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)
     }
@@ -47,14 +47,14 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
 
 
 def find_shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Find variables whose value a module beside the notebook has too, and which cells can change in place.
+    """Find mutable values that are both variables and in modules beside the notebook.
 
-    Such a value is saved with the variables, and put into the module again: what the module makes anew when it is
-    imported has none of the changes.
+    Such a value is saved with the variables, and set in the module again, because the module's own new value does
+    not have the changes.
     """
     possible = [name for name in names if _holds_state(type(shell.user_ns[name]))]
     if not possible:
-        # A notebook's modules are many, and not all of their memory is at hand.
+        # A notebook has many modules, and not all of their memory is in the processor's cache.
         return {}
     places = {
         id(value): (module, name)
@@ -66,13 +66,13 @@ def find_shared_with_modules(shell: "InteractiveShell", names: Iterable[str]) ->
 
 
 def find_users_modules() -> list[str]:
-    """List the modules beside the notebook that are loaded."""
+    """List the loaded modules beside the notebook."""
     return _find_users_modules(tuple(sys.modules))
 
 
 @functools.lru_cache(maxsize=1)
 def _find_users_modules(loaded: tuple[str, ...]) -> list[str]:
-    # Of a package that was installed, nobody asks about its many modules.
+    # The many modules of installed packages need not be checked.
     files = {
         top: getattr(sys.modules.get(top), "__file__", None) for top in {name.partition(".")[0] for name in loaded}
     }
@@ -85,7 +85,7 @@ def _holds_state(kind: type) -> bool:
 
 
 def give_to_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]]) -> list[str]:
-    """Let modules have the restored values again; returns a sentence for each that cannot."""
+    """Set the restored values in modules again; return a sentence for each failure."""
     problems = []
     for name, (module, attribute) in places.items():
         try:
@@ -96,12 +96,12 @@ def give_to_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]
 
 
 def remember(shell: Any, references: dict[str, tuple[str, str]]) -> None:
-    """Keep what an earlier kernel of this execution found: its cells are not in this kernel's history."""
+    """Record the results of an earlier kernel, whose cells are not in this kernel's history."""
     shell._pauseflow_references = references  # noqa: SLF001
 
 
 def find_submodules(shell: "InteractiveShell") -> list[str]:
-    """List what cells imported as `import a.b`: only `a` is a variable, but `a.b` must be there too."""
+    """List submodules that cells imported as `import a.b`: only `a` is a variable, but `a.b` must exist, too."""
     names = {name for source in _sources(shell) for name in _find_dotted_imports(source) if name in sys.modules}
     return sorted(
         name for name in names if issubclass(type(shell.user_ns.get(name.partition(".")[0])), types.ModuleType)
@@ -109,7 +109,7 @@ def find_submodules(shell: "InteractiveShell") -> list[str]:
 
 
 def import_submodules(names: Iterable[str]) -> None:
-    """Import what `submodules` listed."""
+    """Import the submodules that `find_submodules` has listed."""
     for name in names:
         importlib.import_module(name)
 

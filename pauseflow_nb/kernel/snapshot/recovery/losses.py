@@ -1,4 +1,4 @@
-"""Find the cells that need what did not come back; a loss that no cell needs is a note."""
+"""Find the cells that need what could not be restored; a loss that no cell needs is a note."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,30 +10,30 @@ from pauseflow_nb.protocol import Loss, Unsaved
 
 
 def weigh_losses(losses: list[Loss], coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
-    """Say of each loss which of the coming cells may need it.
+    """Add to each loss the coming cells that may need it.
 
     Args:
-        losses: What did not come back.
+        losses: The losses.
         coming: Source of the cells that may still run, by index.
-        namespace: The notebook's, as far as it came back.
+        namespace: The notebook's namespace, as restored.
     """
     if not losses:
         return []
     missing = {loss.name for loss in losses if loss.name} - {DEFINITIONS, DIRECTORY}
     needed = find_cells_needing(missing, coming, namespace)
-    # Nobody can say who calls functions that have no name, or which files a cell finds in another directory.
+    # It is unknown which cells call functions without a name, or which need files in the working directory.
     needed[DEFINITIONS] = needed[DIRECTORY] = sorted(map(int, coming))
     return [replace(loss, needed_by=loss.needed_by or needed.get(loss.name, [])) for loss in losses]
 
 
 def find_never_saved(restored: Restored, coming: Mapping[str, str], namespace: Mapping[str, Any]) -> list[Loss]:
-    """Find what coming cells need and was never in the snapshot.
+    """Find variables that coming cells need and that were never in the snapshot.
 
-    Usually nothing: a pause does not save such a snapshot, but a step that only finished does, and a notebook may be
-    edited after it.
+    Usually there are none: a pause does not save such a snapshot, but a checkpoint after a step does, and a notebook
+    may be edited after it.
     """
     absent = {each.name: each for each in restored.unsaved if each.fate != "replayed"}
-    # By the rule that decided when it was saved, or words in a text would stop what was allowed to wait.
+    # By the rule used when it was saved: otherwise words in texts would stop an execution that was allowed to wait.
     needed = find_cells_needing(absent, coming, namespace, quoted=False)
     return [_make_loss(absent[name], cells) for name, cells in needed.items() if cells]
 

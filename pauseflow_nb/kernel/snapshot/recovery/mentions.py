@@ -1,7 +1,7 @@
-"""Find every name that code of the notebook may look up, by its text alone and without following any call.
+"""Find every name that code of the notebook may look up, from its source, without following calls.
 
-The answer is on the safe side: a name counts wherever it stands, also in a text. What may look at the namespace as a
-whole (`globals()`, a magic, a debugger) may look up anything.
+The result is conservative: a name counts wherever it occurs, also in a text. Code that may read the whole namespace
+(`globals()`, a magic, a debugger) may look up any name.
 """
 
 import ast
@@ -24,16 +24,16 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import (
 from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_looks
 from pauseflow_nb.kernel.user_code import compiled
 
-#: Attributes through which code comes to the namespace, besides those that `find_names` knows.
+#: Attributes that give access to the namespace, besides those that `find_names` knows.
 _WAYS = frozenset({"modules", "get_ipython", "embed", "run_cell", "run_code", "import_module", "breakpoint"})
-#: The same as texts, for `getattr`.
+#: The same attributes as texts, for `getattr`.
 _QUOTED_WAYS = _WAYS | {"__globals__", "__import__", "__main__", "eval", "exec", "f_globals", "globals", "user_ns"}
-#: Libraries whose objects lead to the namespace, first of all the shell.
+#: Libraries whose objects, such as the shell, refer to the namespace.
 _SHELLS = frozenset({"IPython", "ipykernel"})
 _WAY_IDS = frozenset(id(vars(builtins)[name]) for name in DYNAMIC & vars(builtins).keys())
-#: Names that stand for the namespace, or for the module that it belongs to.
+#: Names of the namespace, or of its module.
 _NAMESPACES = frozenset({"__builtins__", "__name__", "__spec__"})
-#: Modules that look at all variables, or run code that is given as a text.
+#: Modules that read all variables, or run code in texts.
 _WALKERS = frozenset(
     {"bdb", "code", "codeop", "dill", "doctest", "gc", "inspect", "ipdb", "objgraph", "pdb", "pympler", "runpy"}
     | {"timeit", "trace", "unittest", "pytest"}
@@ -44,8 +44,8 @@ def find_mentions(source: str, namespace: Mapping[str, Any]) -> set[str] | None:
     """Find the names that a cell, or a statement of one, may look up, bind or delete.
 
     Args:
-        source: Its text.
-        namespace: The live namespace, which tells what the modules are that it uses.
+        source: Source of the cell or statement.
+        namespace: The live namespace, for the modules that it uses.
 
     Returns:
         None if it may be any name.
@@ -63,14 +63,14 @@ def find_mentions(source: str, namespace: Mapping[str, Any]) -> set[str] | None:
 
 
 def find_mentions_of_functions(namespace: Mapping[str, Any]) -> set[str] | None:
-    """Find the names that functions and methods of the notebook may look up, wherever they are held.
+    """Find the names that functions and methods of the notebook may look up, wherever they are stored.
 
     Returns:
         None if it may be any name.
     """
     found: set[str] = set()
     for each in gc.get_objects():
-        # IPython makes functions of whole cells, whose statements are looked at one by one.
+        # IPython makes functions of whole cells, whose statements are checked one by one.
         is_function = type(each) is types.FunctionType and each.__globals__ is namespace
         if is_function and each.__code__.co_name != "<module>":
             names = _find_in_code(each.__code__, namespace, has_texts=False)
@@ -81,7 +81,7 @@ def find_mentions_of_functions(namespace: Mapping[str, Any]) -> set[str] | None:
 
 
 def _find_in_code(code: types.CodeType, namespace: Mapping[str, Any], *, has_texts: bool) -> set[str] | None:
-    """Find names in compiled code; `has_texts`: the texts that it passes on were looked at."""
+    """Find names in compiled code; `has_texts` if its text arguments have been checked."""
     reads, binds = find_names(code)
     if not has_texts and reads & DYNAMIC:
         return None
@@ -95,7 +95,7 @@ def _find_in_code(code: types.CodeType, namespace: Mapping[str, Any], *, has_tex
         reads |= words
     if reads & _NAMESPACES or any(_is_walker(name, namespace) for code in _codes(code) for name in code.co_names):
         return None
-    # Only now, as it reads files.
+    # Last, because it reads files.
     if any_looks(name for code in _codes(code) for name in _find_imports(code)):
         return None
     return reads | binds
@@ -113,9 +113,9 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _is_walker(name: str, namespace: Mapping[str, Any]) -> bool:
-    """Whether a name stands for a module that looks at all variables, or for something of one; `import` names it, too.
+    """Whether a name is, or an import names, a module that reads all variables, or an object of one.
 
-    So does another name for `eval`, for the namespace or for the shell.
+    Other names for `eval`, the namespace or the shell count, too.
     """
     if name.partition(".")[0] in _WALKERS:
         return True
@@ -129,10 +129,10 @@ def _is_walker(name: str, namespace: Mapping[str, Any]) -> bool:
 
 
 def _reads_texts(tree: ast.AST) -> bool:
-    """Whether a text that may name variables, such as a query, is not written out where it is used."""
+    """Whether a text that may name variables, such as a query, is not a literal."""
     called = {id(call.func) for call in ast.walk(tree) if isinstance(call, ast.Call)}
     for node in ast.walk(tree):
-        # A method that is passed on, or found by its name.
+        # A method that is passed as a value, or looked up by name.
         if isinstance(node, ast.Attribute) and node.attr in TEXT_METHODS and id(node) not in called:
             return True
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in TEXT_METHODS:

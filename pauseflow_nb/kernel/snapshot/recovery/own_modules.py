@@ -1,4 +1,4 @@
-"""Find the user's modules that may read the notebook's variables themselves, which the notebook's text does not show."""
+"""Find modules of the user that may read the notebook's variables, which the notebook's source does not show."""
 
 import ast
 import importlib.util
@@ -9,22 +9,23 @@ from pathlib import Path
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_installed, is_users_module
 
-#: Ways from a module to the variables of another one.
+#: Names that give a module access to the variables of another one.
 _WAYS = re.compile(
     r"__main__|__globals__|get_ipython|InteractiveShell|user_ns|f_globals|f_locals|f_back|_getframe"
     r"|\b(?:inspect|gc|dill|pdb)\b|\bsys\.modules\b(?!\[__name__\])"
 )
-#: How a module asks whether it is run as a program.
+#: The test of a module for whether it is run as a program.
 _IS_PROGRAM = re.compile(r"""__name__\s*==\s*["']__main__["']""")
-#: Files of one package that are looked at.
+#: Most files of a package that are read.
 _MOST = 500
 
 
 def any_looks(names: Iterable[str]) -> bool:
-    """Tell whether a module that an import names, or one that it imports, may read the notebook's variables.
+    """Whether one of these modules, or a module that it imports, may read the notebook's variables.
 
     Args:
-        names: Of modules. Nothing is imported. One that cannot be found yet counts, as its text is not known.
+        names: Names of modules, which are not imported. A module that cannot be found counts, because its source is
+            unknown.
     """
     todo = {name.partition(".")[0] for name in names if name}
     seen: set[str] = set()
@@ -38,28 +39,28 @@ def any_looks(names: Iterable[str]) -> bool:
             imported = _read_imports(file)
             if imported is None:
                 return True
-            # What a module of the user's imports is often optional, or beside it.
+            # Imports in a user's module are often optional, or of modules beside it.
             todo |= {each for each in imported - seen if _find_files(each)}
     return False
 
 
 def any_loaded_looks(before: Collection[str]) -> bool:
-    """Tell whether a module of the user's that was imported since may read the notebook's variables.
+    """Whether a user's module that was imported since then may read the notebook's variables.
 
     Args:
-        before: Names of the modules that there were before.
+        before: Names of the modules that were loaded before.
     """
     return any_looks(name for name in sys.modules.keys() - set(before) if is_users_module(name))
 
 
 def _find_files(name: str) -> list[Path] | None:
-    """Find the files of a top-level module of the user's; empty for one that is installed, None if there is none."""
+    """Find the files of a user's top-level module; empty for an installed one, None if it does not exist."""
     if name == "pauseflow_nb":
         return []
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        # ValueError: a cell made the module, and it has no origin.
+        # ValueError: a cell has made the module, which has no origin.
         return [] if name in sys.modules else None
     if spec is None:
         return None
@@ -73,7 +74,7 @@ def _find_files(name: str) -> list[Path] | None:
 
 
 def _read_imports(file: Path) -> set[str] | None:
-    """Read which top-level modules a file imports; None if the file may read the notebook's variables."""
+    """Return the top-level modules that a file imports; None if the file may read the notebook's variables."""
     try:
         text = file.read_text(encoding="utf-8")
         if _WAYS.search(_IS_PROGRAM.sub("", text)):

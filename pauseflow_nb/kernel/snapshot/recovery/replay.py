@@ -1,8 +1,8 @@
-"""Make variables again that cannot be saved, with the statements of plain cells that made them.
+"""Make variables that cannot be saved again, by running the statements of plain cells that made them.
 
-A statement is replayed only if everything it reads is as it was then: saved and bound once, or made by a
-statement that is replayed too. Nothing that a step made or may have moved on is replayed, because a step
-never runs again. Replayed statements run in a namespace of their own; only the names wanted are taken over.
+A statement is replayed only if everything that it reads is unchanged: saved and bound once, or made by another
+replayed statement. Nothing that a step made or may have changed is replayed, because a step never runs again.
+Replayed statements run in a separate namespace, from which only the requested names are taken.
 """
 
 import ast
@@ -15,16 +15,16 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import SECRET
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
 
-#: Objects that are somewhere in the middle, so that making them anew is not bringing them back.
+#: Types of objects with a position, which a new object would not have.
 _IN_PROGRESS = frozenset(
     {"generator", "async_generator", "coroutine", "TextIOWrapper", "BufferedReader", "BufferedWriter", "BufferedRandom"}
     | {"FileIO", "reader", "Cursor", "HASH", "nditer", "flatiter", "DictReader", "_csv.reader"}
 )
-#: Objects that are nothing but what was put into them.
+#: Types of objects that consist only of their contents.
 _CONTAINERS = frozenset(
     {"dict", "list", "set", "bytearray", "collections.deque", "collections.defaultdict", "collections.OrderedDict"}
 )
-#: Methods that change what is in an object.
+#: Methods that change the contents of an object.
 _CHANGING = frozenset(
     {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop", "popitem", "popleft"}
     | {"remove", "reverse", "rotate", "setdefault", "sort", "update", "__setitem__", "__delitem__", "__setattr__"}
@@ -40,12 +40,12 @@ class _Placed:
 
 
 class Cells:
-    """The cells that have run: the plain ones, and the steps."""
+    """The plain cells and steps that have run."""
 
     def __init__(self, passed: Mapping[str, str], steps: Iterable[str]) -> None:
         placed = [(int(index), s) for index in sorted(passed, key=int) for s in parse_statements(passed[index])]
         of_steps = [statement for source in steps for statement in parse_statements(source)]
-        # A word of a query counts where it is a variable's name.
+        # A word of a query counts if it is the name of a variable.
         names = frozenset().union(*(s.binds for s in (*of_steps, *(s for _, s in placed))))
         of_steps = [_with_mentions(s, names) for s in of_steps]
         self._plain = [_Placed(position, cell, _with_mentions(s, names)) for position, (cell, s) in enumerate(placed)]
@@ -54,7 +54,7 @@ class Cells:
         self._in_steps = frozenset().union(*(s.reads for s in of_steps)) if of_steps else frozenset()
 
     def maker(self, name: str) -> int | None:
-        """Find the plain cell that bound a name last."""
+        """Return the plain cell that bound a name last."""
         return next((p.cell for p in reversed(self._plain) if name in p.statement.binds), None)
 
     def find_statements(
@@ -65,9 +65,9 @@ class Cells:
         Args:
             name: The variable.
             type_name: Its type.
-            culprit: Type of what inside it cannot be saved.
-            saved: Names that are restored before.
-            remade: Names that setups make before.
+            culprit: Type of the object inside it that cannot be saved.
+            saved: Names that are restored before it.
+            remade: Names that setups make before it.
 
         Returns:
             Cell index and source, in order; None if it cannot be made again.
@@ -88,7 +88,7 @@ class Cells:
         return any(name in p.statement.reads for p in self._plain[last + 1 :])
 
     def _collect(self, name: str, before: int, chosen: dict[int, _Placed], saved: set[str], remade: set[str]) -> bool:
-        """Add what makes `name` as it was before a position; False if that cannot be made."""
+        """Add the statements that make `name` as it was before a position; False if that is not possible."""
         if name in self._by_steps:
             return False
         binding = next((p for p in reversed(self._plain[:before]) if name in p.statement.binds), None)
@@ -127,9 +127,9 @@ def _with_mentions(statement: Statement, names: frozenset[str]) -> Statement:
 
 
 def run(statements: list[tuple[int, str]], names: Iterable[str], namespace: dict[str, Any]) -> dict[str, Any]:
-    """Run statements again, quietly, and return the names wanted.
+    """Run statements again without output, and return the requested names.
 
-    Functions that are defined again see a copy of the namespace; those that were saved see the live one.
+    Functions that they define use a copy of the namespace; saved functions use the live one.
     """
     scratch = dict(namespace)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -139,7 +139,7 @@ def run(statements: list[tuple[int, str]], names: Iterable[str], namespace: dict
 
 
 def _effect_on(name: str, statement: Statement) -> bool | None:
-    """Whether a statement that reads a name may change what it is bound to; None: unknown."""
+    """Whether a statement that reads a name may change its value; None if unknown."""
     node = statement.tree
     if isinstance(node, ast.Expr):
         return not _only_shows(node.value)
@@ -152,7 +152,7 @@ def _effect_on(name: str, statement: Statement) -> bool | None:
 
 
 def _may_change(name: str, tree: ast.stmt) -> bool:
-    """Whether a statement puts something into what a name is bound to, or takes something out."""
+    """Whether a statement adds to, or removes from, the value of a name."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.Attribute, ast.Subscript)):
             is_target = not isinstance(node.ctx, ast.Load)

@@ -1,1 +1,1 @@
-"""Write pickled variables into files, and map them back: manifest, pack files, raw memory."""
+"""Store pickled variables and raw memory in files, and map them into memory: manifests and packs."""

@@ -1,19 +1,19 @@
-"""Cut the byte streams between pickler and storage into pieces that are stored and recognised one by one.
+"""Cut the byte streams between pickler and storage into pieces, which are stored and recognised separately.
 
-The C pickler hands large texts and byte strings to `write` on their own, so a piece of its own for each
-makes them known again at the next save without any hook.
+The C pickler passes each large text and byte string to `write` separately. With a separate piece for each, the next
+save recognises them without a hook.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-#: A byte string of this size becomes a piece of its own.
+#: Size from which a byte string becomes a separate piece.
 _LARGE = 256 << 10
-#: Smaller writes are joined until a piece has about this size.
+#: Approximate size of a piece of joined smaller writes.
 _JOINED = 1 << 20
-#: A part of this size becomes a piece of its own.
+#: Size from which a part becomes a separate piece.
 _PART = 64 << 10
-#: Pieces stay in memory until they are this much together: what is small may be looked at again.
+#: Total size up to which pieces stay in memory, because small pickles may be read again.
 _MOST_IN_MEMORY = 1 << 20
 
 Bytes = bytes | bytearray | memoryview
@@ -21,7 +21,7 @@ Bytes = bytes | bytearray | memoryview
 
 @dataclass(frozen=True)
 class StoredPiece:
-    """A piece that is stored already, and no longer in memory."""
+    """A piece that has been stored, and is no longer in memory."""
 
     digest: str
     size: int
@@ -35,11 +35,11 @@ Store = Callable[[Bytes], str]
 
 
 class Pieces:
-    """A file that a pickler writes into; `done` returns what came, in pieces.
+    """A file that a pickler writes to; `done` returns its pieces.
 
     Args:
-        limit: How many bytes are wanted; None: any number.
-        store: Where pieces go as they come, once there are too many for memory.
+        limit: Most bytes; None: no limit.
+        store: Stores pieces when there are too many for memory.
     """
 
     def __init__(self, limit: int | None = None, store: Store | None = None) -> None:
@@ -49,16 +49,16 @@ class Pieces:
         self._in_memory = 0
         self._small: list[bytes] = []
         self._small_size = 0
-        #: All that came.
+        #: Number of bytes so far.
         self.size = 0
         #: Why `store` failed, if it did.
         self.problem: OSError | None = None
 
     def write(self, data: Bytes) -> int:
-        """Add bytes. Large ones are not copied.
+        """Add bytes, without copying large ones.
 
         Raises:
-            OverflowError: If this is more than the limit.
+            OverflowError: If there are more bytes than the limit.
         """
         size = len(data)
         self.size += size
@@ -77,7 +77,7 @@ class Pieces:
         return size
 
     def end_part(self) -> None:
-        """End a piece, unless it would be a very small one."""
+        """End a piece, unless it would be very small."""
         if self._small_size >= _PART:
             self._cut()
 
@@ -112,7 +112,7 @@ class PiecesReader:
         self._at = 0
 
     def readinto(self, target: bytearray | memoryview) -> int:
-        """Fill `target`; returns how many bytes there were."""
+        """Fill `target`; return the number of bytes."""
         out = memoryview(target).cast("B")
         filled = 0
         while filled < len(out) and self._pieces:
@@ -122,7 +122,7 @@ class PiecesReader:
         return filled
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes, or all that is left."""
+        """Read up to `size` bytes, or all remaining ones."""
         if size < 0:
             size = sum(map(len, self._pieces)) - self._at
         if self._pieces and self._at + size <= len(self._pieces[0]):

@@ -1,4 +1,4 @@
-"""Remove the files that no snapshot needs any more."""
+"""Remove files that no snapshot needs."""
 
 import re
 import time
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pauseflow_nb.kernel.snapshot.storage.folder import PART, open_folder
 from pauseflow_nb.kernel.snapshot.storage.manifest import Manifest
 
-#: What names of ours look like: nothing else in the folder is touched.
+#: Matches the names of our files; others in the folder are never removed.
 _OURS = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.(pack|json)(\.part)?")
-#: A save that is younger may still be under way, or not be among `live` yet.
+#: A more recent save may still be running, or may not be in `live` yet.
 _GRACE_SECONDS = 3600.0
 
 
@@ -19,13 +19,13 @@ def sweep(folder: str, live: Iterable[str], *, grace_seconds: float = _GRACE_SEC
     Args:
         folder: Local path or fsspec URL of an execution's snapshots.
         live: Names of the manifests to keep, with everything they use.
-        grace_seconds: Files younger than this stay, and so does everything that a manifest as young uses.
+        grace_seconds: Files newer than this are kept, and so is everything that such a new manifest uses.
 
     Returns:
-        How many files were removed.
+        The number of removed files.
 
     Raises:
-        FileNotFoundError: If a live manifest is missing; nothing was removed then.
+        FileNotFoundError: If a live manifest is missing; nothing was removed.
     """
     live = set(live)
     source = open_folder(folder)

@@ -1,4 +1,4 @@
-"""Copy a snapshot to another execution, so that each of the two owns what it needs."""
+"""Copy a snapshot to another execution, so that both own their data."""
 
 import contextlib
 import os
@@ -12,23 +12,23 @@ from pauseflow_nb.kernel.snapshot.storage.manifest import digest_manifest, read_
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.protocol import SnapshotRef
 
-#: Copied at once, in bytes.
+#: Number of bytes that are copied at a time.
 _PIECE = 1 << 20
 
 
 def adopt(source: str, target: str, ref: SnapshotRef, *, execution: str) -> SnapshotRef:
-    """Copy a snapshot, with the data that it uses, into the folder of another execution. May be called again.
+    """Copy a snapshot and its data into the folder of another execution; can be repeated.
 
-    On one local disk the data is linked and takes no room: no file of a snapshot is ever changed.
+    On one local disk, the data is linked and takes no space: files of snapshots never change.
 
     Args:
-        source: Folder where the snapshot lies: local path or fsspec URL.
+        source: Folder of the snapshot: local path or fsspec URL.
         target: Folder of the other execution, in the same storage.
         ref: The snapshot.
         execution: Id of the other execution.
 
     Raises:
-        SnapshotDamaged: If something of it is missing or not what was written.
+        SnapshotDamaged: If a part of it is missing or changed.
     """
     origin, copy = open_folder(source), open_folder(target)
     manifest = read_manifest(origin, ref)
@@ -59,14 +59,14 @@ def _copy(origin: Folder, copy: Folder, name: str) -> None:
     except FileNotFoundError:
         raise
     except OSError:
-        # A file system without links.
+        # The file system has no links.
         _copy_file(origin.local / name, place)
 
 
 def _copy_file(source: Path, place: Path) -> None:
     part = place.with_name(place.name + PART)
     try:
-        # With its time: the manifest notes it, and a file of another time is read through before it is trusted.
+        # With its time, which the manifest records: a file with another time is verified before it is trusted.
         with source.open("rb") as reading, create(part) as writing:
             shutil.copyfileobj(reading, writing, _PIECE)
         shutil.copystat(source, part)

@@ -1,9 +1,9 @@
-"""Find the memory that was written to since the last save, without reading the memory itself.
+"""Find memory that was written to since the last save, without reading the memory itself.
 
 On Linux 6.7 and newer the kernel knows: memory is registered with userfaultfd in its asynchronous
 write-protecting mode, and the PAGEMAP_SCAN ioctl returns the pages written since and protects them again
-in one atomic operation, so a thread that writes meanwhile is never missed. Where this is not available
-nothing is ever said to be untouched, and a save then reads and compares everything.
+in one atomic operation, so a thread that writes meanwhile is never missed. Where this is not available, no memory
+counts as unchanged, and a save reads and compares everything.
 """
 
 import bisect
@@ -36,28 +36,28 @@ Range = tuple[int, int]
 
 
 class Touched:
-    """Watches address ranges of this process; one object serves for its whole life."""
+    """Watches address ranges of this process; there is one object for its whole life."""
 
     def __init__(self) -> None:
         self._fault = -1
         self._pagemap = -1
         self._process = 0
-        #: Ranges that are watched.
+        #: The watched ranges.
         self._watched: set[Range] = set()
-        #: Private memory, as it was mapped when it was looked up.
+        #: Private memory, as mapped at the last lookup.
         self._private: list[Range] | None = None
-        #: Where the operating system puts what it finds.
+        #: Buffer for the results of the operating system.
         self._vector = (ctypes.c_uint64 * (3 * _MOST_RANGES))()
 
     def look_again(self) -> None:
-        """Forget how memory is mapped: to be called once other code may have run."""
+        """Forget the memory map; call it after other code may have run."""
         self._private = None
 
     def watch(self, low: int, high: int) -> bool:
-        """Start to watch `[low, high)`, or continue; from now on writes to it are noted.
+        """Watch `[low, high)`: record writes to it from now on.
 
         Returns:
-            Whether it is watched. Memory that other processes share never is: their writes leave no trace.
+            Whether it is watched. Shared memory never is, because writes of other processes are not recorded.
         """
         if not self._is_open():
             return False
@@ -76,10 +76,10 @@ class Touched:
         return True
 
     def written(self, low: int, high: int) -> list[Range] | None:
-        """Return the ranges within `[low, high)` written since the last call, and start again.
+        """Return the ranges within `[low, high)` that were written since the last call, and start again.
 
         Returns:
-            None if that is not known, for example because the memory was given back and taken again.
+            None if that is unknown, for example because the memory was released and allocated again.
         """
         if (low, high) not in self._watched or not self._is_open():
             return None
@@ -102,7 +102,7 @@ class Touched:
             return None
 
     def forget(self, low: int, high: int) -> None:
-        """Stop answering for a range."""
+        """Stop watching a range."""
         self._watched.discard((low, high))
 
     def _scan(
@@ -143,7 +143,7 @@ class Touched:
 
     def _is_open(self, *, needs_fault: bool = True) -> bool:
         if self._process != os.getpid():
-            # A fork inherits the descriptors but not what they are for.
+            # A fork inherits the descriptors, but they watch the parent's memory.
             self._watched.clear()
             self._process, self._fault, self._pagemap = os.getpid(), -1, -1
             if sys.platform == "linux":
@@ -175,12 +175,12 @@ def _pages(low: int, high: int) -> Range:
 
 
 def _private_memory() -> list[Range]:
-    """List the private memory of this process in order, ranges that touch each other as one."""
+    """List the private memory of this process in order, with adjacent ranges joined."""
     found: list[Range] = []
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:  # noqa: PTH123 - not a path of ours
         for line in maps:
             span, flags, _, _, inode, *path = line.split()
-            # Of mapped files only our packs never change underneath.
+            # Of mapped files, only our packs never change.
             if flags[3] == "p" and (inode == "0" or (path and path[-1].endswith(".pack"))):
                 low, high = (int(number, 16) for number in span.split("-"))
                 if found and found[-1][1] == low:

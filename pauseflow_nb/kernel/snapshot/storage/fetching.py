@@ -1,4 +1,4 @@
-"""Fetch parts of packs from a remote store in the background, several at a time, in the order in which they are needed."""
+"""Fetch parts of packs from a remote store in background threads, in the order in which they are needed."""
 
 import os
 import threading
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.kernel.snapshot.storage.packfile import PackReader, Run
 
-#: Requests at once. One request alone rarely fills a line to an object store.
+#: Number of concurrent requests. One request rarely uses the full bandwidth of an object store.
 _THREADS = 8
-#: Bytes of one request, at most; a piece that is larger is fetched in one.
+#: Most bytes of a request, unless a single piece is larger.
 _REQUEST = 8 << 20
 
 
 class Fetcher:
-    """Fetches what is asked for, in threads that end when nothing is left to do."""
+    """Fetches requested parts in threads that end when nothing is left."""
 
     def __init__(self, packs: PackReader, url: str) -> None:
         self._packs = packs
@@ -24,17 +24,17 @@ class Fetcher:
         self._changed = threading.Condition()
         self._queue: deque[Run] = deque()
         self._threads = 0
-        #: Digests that are asked for and not there yet.
+        #: Requested digests that have not arrived yet.
         self._missing: set[str] = set()
         self._problems: dict[str, Exception] = {}
 
     def begin(self, digests: Iterable[str]) -> None:
-        """Fetch in the background, after what was asked for before."""
+        """Fetch in the background, after earlier requests."""
         with self._changed:
             self._ask_for(digests)
 
     def wait(self, digests: Iterable[str]) -> None:
-        """Fetch before everything else, and wait until all is there.
+        """Fetch before all other requests, and wait until everything has arrived.
 
         Raises:
             SnapshotDamaged: If something is missing or is not what was written.
@@ -44,7 +44,7 @@ class Fetcher:
         if os.getpid() != self._process:
             raise StoreUnavailable(self._url, "a process that was forked meanwhile cannot read from it")
         with self._changed:
-            # What failed in the background is tried again now that it is needed.
+            # Requests that failed in the background are tried again now, because they are needed.
             self._problems = {digest: each for digest, each in self._problems.items() if digest not in needed}
             self._ask_for(needed)
             self._queue = deque(sorted(self._queue, key=lambda run: needed.isdisjoint(run.digests)))

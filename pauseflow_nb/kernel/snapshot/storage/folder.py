@@ -1,8 +1,8 @@
 """Read and write the folder of an execution's snapshots: a local directory, or any store that fsspec knows.
 
-Files are written under another name, forced to the disk and renamed: who sees a file sees all of it. No
-file is ever changed afterwards. For a remote store they go through a local directory, which then serves
-as a cache: what was written or read once is not fetched again.
+Files are written under a temporary name, flushed to the disk and renamed, so that visible files are complete. They
+never change afterwards. Files of a remote store go through a local directory, which serves as a cache: data that was
+written or read is not fetched again.
 """
 
 import contextlib
@@ -18,35 +18,35 @@ from typing import Any, BinaryIO
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.private_files import create, make_folder
 
-#: Ends the names of files that are still being written.
+#: Suffix of files that are still being written.
 PART = ".part"
-#: Ends the names of files in the cache that hold only some parts of the stored ones, and zeros in between.
+#: Suffix of files in the cache with only some parts of the stored file, and zeros in between.
 SPARSE = ".sparse"
-#: Stores that show a file when all of it is there; the others get a name that nobody reads first.
+#: Kinds of stores in which files appear only when they are complete; others need temporary names.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"})
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of files that are written once. `local` is their directory, or the cache of a remote folder."""
+    """A folder of immutable files; `local` is their directory, or the cache of a remote folder."""
 
     url: str
     local: Path
     #: The fsspec file system and the path in it; None for a local directory.
     remote: tuple[Any, str] | None = None
-    #: Whether everything is read through before it is used, however sure it looks.
+    #: Whether everything is verified before it is used.
     is_checked: bool = False
 
     @property
     def needs_strong_digests(self) -> bool:
-        """Whether raw memory is known by cryptographic digests, too."""
+        """Whether raw memory needs cryptographic digests, too."""
         return self.is_checked or self.remote is not None
 
     @contextlib.contextmanager
     def writing(self, name: str, *, is_last: bool = True) -> Iterator[BinaryIO]:
-        """Write a new file; it appears, whole and durable, when the block ends without an error.
+        """Write a new file, which appears complete and durable when the `with` block ends without an error.
 
-        Its name is durable only with the `is_last` file, which names the others: nobody looks for them before.
+        Its name is durable only with the `is_last` file, which names the others.
         """
         make_folder(self.local)
         part = self.local / f"{name}{PART}"
@@ -65,7 +65,7 @@ class Folder:
             raise
 
     def path(self, name: str) -> Path:
-        """Return where a file lies locally, fetching it first from a remote store.
+        """Return the local path of a file, after fetching it from a remote store.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -76,18 +76,18 @@ class Folder:
         return path
 
     def read(self, name: str) -> bytes:
-        """Read a whole file."""
+        """Return the contents of a file."""
         return self.path(name).read_bytes()
 
     def open(self, name: str, size: int) -> int:
-        """Open a file for reading at any place; of a remote store, its place in the cache, which may hold nothing yet.
+        """Open a file for random access; for a remote store, its file in the cache, which may be empty.
 
         Args:
             name: Its name.
-            size: How many bytes the stored file has.
+            size: Size of the stored file in bytes.
 
         Returns:
-            The descriptor. What is read from the cache must be checked, and fetched with `fetch` if it is wrong.
+            The descriptor. Data from the cache must be checked, and fetched with `fetch` if it is wrong.
 
         Raises:
             FileNotFoundError: If there is no such local file.
@@ -108,7 +108,7 @@ class Folder:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            StoreUnavailable: If the store does not answer, or refuses.
+            StoreUnavailable: If the store does not answer, or refuses the request.
         """
         assert self.remote is not None
         system, root = self.remote
@@ -119,7 +119,7 @@ class Folder:
         """List all files of a remote store with their sizes in bytes.
 
         Raises:
-            StoreUnavailable: If the store does not answer, or refuses.
+            StoreUnavailable: If the store does not answer, or refuses the request.
         """
         assert self.remote is not None
         system, root = self.remote
@@ -144,7 +144,7 @@ class Folder:
         return {entry["name"].rpartition("/")[2]: _changed(system, entry) for entry in found if entry["type"] == "file"}
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         (self.local / name).unlink(missing_ok=True)
         if self.remote is not None:
             (self.local / f"{name}{SPARSE}").unlink(missing_ok=True)
@@ -158,7 +158,7 @@ class Folder:
             yield
         except FileNotFoundError:
             raise
-        # Each client has errors of its own, and each has tried several times by then.
+        # Each client raises its own errors, after several attempts.
         except Exception as problem:
             raise StoreUnavailable(self.url, f"{what}: {type(problem).__name__}: {problem}") from problem
 
@@ -182,7 +182,7 @@ class Folder:
         try:
             with self._remote_errors(f"{name} could not be read"):
                 system.get_file(f"{root}/{name}", part)
-            # Another time than the one noted: what was fetched is not trusted before it was read through.
+            # With a different time from the recorded one, so that fetched data is verified before it is trusted.
             os.utime(part, (0, 0))
             Path(part).rename(path)
         except BaseException:
@@ -191,10 +191,10 @@ class Folder:
 
 
 def open_folder(url: str, *, is_checked: bool = False) -> Folder:
-    """Open the folder at a local path or fsspec URL; nothing is created before something is written."""
+    """Open the folder at a local path or fsspec URL; nothing is created before the first write."""
     if "://" not in url:
         return Folder(url, Path(url), is_checked=is_checked)
-    from pauseflow_nb.remote_files import open_filesystem  # lazily: most stores are a folder
+    from pauseflow_nb.remote_files import open_filesystem  # lazily: most stores are local folders
 
     system, root = open_filesystem(url)
     if "file" in _kinds(system):
@@ -203,7 +203,7 @@ def open_folder(url: str, *, is_checked: bool = False) -> Folder:
 
 
 def _kinds(system: Any) -> tuple[str, ...]:
-    """Return the kinds of URL that a file system is for."""
+    """Return the schemes of URLs that a file system handles."""
     return system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
 
 

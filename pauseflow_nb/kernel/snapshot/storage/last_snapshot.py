@@ -1,7 +1,7 @@
-"""Remember the last snapshot in each folder: which content is stored, and which memory it came from.
+"""Remember the last snapshot in each folder: its stored content, and the memory that it came from.
 
-With it the next save writes only what changed, and does not even read the memory that the operating
-system says was not written to.
+So the next save writes only changes, and need not read memory that, according to the operating system, was not
+written to.
 """
 
 import weakref
@@ -14,30 +14,30 @@ from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK, Content
 from pauseflow_nb.kernel.snapshot.storage.regions import Region
 
 _touched = Touched()
-#: Changed bytes in a mapped region from which on it is watched instead.
+#: Number of changed bytes from which a mapped region is watched.
 _MUCH = 64 << 20
 
 
 @dataclass
 class Mapped:
-    """A region that was mapped from a snapshot: its memory shows the file until it is written to."""
+    """A region mapped from a snapshot: its memory shows the file until it is written to."""
 
     chunks: list[str]
-    #: The memory's owner: once it is gone, the addresses may belong to something else.
+    #: The owner of the memory: when it no longer exists, the addresses may belong to another object.
     owner: "weakref.ref[Any]"
 
 
 @dataclass
 class Known:
-    """Content of one folder's last snapshot, and the memory that it came from or went to."""
+    """The content of a folder's last snapshot, and the memory that it was saved from or restored to."""
 
     content: Content = field(default_factory=Content)
-    #: Digests of the chunks of regions, as they were saved.
+    #: Digests of the saved chunks of regions.
     saved: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     mapped: dict[tuple[int, int], Mapped] = field(default_factory=dict)
 
     def find_untouched_chunks(self, region: Region) -> dict[int, str]:
-        """Find the chunks of a region that are certainly as they were saved, and watch the region from now on.
+        """Find the chunks of a region that are certainly unchanged since the save, and watch the region from now on.
 
         Call it before the memory is read: the next save finds what is written later.
         """
@@ -46,7 +46,7 @@ class Known:
             return {}
         mapped = self.mapped.get(span)
         if mapped is not None and mapped.owner() is not None:
-            # This never forgets a write, so a region that is being changed much is better watched.
+            # A mapping accumulates all writes, so a region with many changes is better watched.
             chunks, written = mapped.chunks, _touched.written_since_mapped(*span)
             if written is None or sum(high - low for low, high in written) > _MUCH:
                 del self.mapped[span]
@@ -70,19 +70,19 @@ _known: dict[str, Known] = {}
 
 
 def find_known(folder: str) -> Known:
-    """Return what is known of a folder; nothing, at first."""
+    """Return what is known of a folder; empty at first."""
     return _known.get(folder, Known())
 
 
 def remember(folder: str, known: Known) -> None:
-    """Replace what is known of a folder. Only one at a time: asking about memory starts its watch anew."""
+    """Replace what is known of a folder; there is only one, because a query about memory restarts its watch."""
     _known.clear()
     _known[folder] = known
     _touched.look_again()
 
 
 def _is_written_behind_our_back() -> bool:
-    # Devices write to pinned memory without the processor, so no page is ever marked.
+    # Devices write to pinned memory without the processor, so its pages are never marked.
     import sys
 
     torch = sys.modules.get("torch")

@@ -1,4 +1,4 @@
-"""Read and write the manifest: a JSON file that lists a snapshot's content, where its bytes are and what made it.
+"""Read and write the manifest: a JSON file with a snapshot's content, the places of its bytes and its origin.
 
 Its own digest is in the `SnapshotRef`, which the worker signs. Everything else is checked against
 the manifest.
@@ -16,19 +16,19 @@ from pauseflow_nb.kernel.snapshot.storage.packfile import Content, Location
 from pauseflow_nb.kernel.snapshot.storage.regions import BufferPlace
 from pauseflow_nb.protocol import SnapshotRef
 
-#: Goes up when an older reader could misunderstand a newer manifest.
+#: Incremented when an older reader could misunderstand a newer manifest.
 SCHEMA = 3
-#: What this reader understands: in 2, pickles name other modules and nothing says which names they may hold.
+#: The schemas that this reader understands; in 2, pickles name other modules, and names are not versioned.
 _READABLE = frozenset({2, SCHEMA})
 
 
-#: Not `json.dumps`, into whose place cells may have put something of their own.
+#: Not `json.dumps`, which cells may have replaced.
 _ENCODER = JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class StoredRegion:
-    """A piece of raw memory: its chunks, one after the other."""
+    """A piece of raw memory: its chunks in order."""
 
     size: int
     chunks: list[str]
@@ -36,18 +36,18 @@ class StoredRegion:
 
 @dataclass(frozen=True)
 class Frame:
-    """One pickle: variables that share objects, or the notebook's definitions, or both."""
+    """A pickle of variables that share objects, of the notebook's definitions, or of both."""
 
     names: list[str]
     pieces: list[str]
     buffers: list[BufferPlace]
     has_definitions: bool = False
-    #: Whether it holds nothing of the notebook but data, so that it may be loaded at any time, or not at all.
+    #: Whether it is pure data, so that it may be loaded at any time, or never.
     is_data: bool = False
 
     @property
     def regions(self) -> set[int]:
-        """Numbers of the regions that it shows."""
+        """Return the numbers of the regions that it uses."""
         return {place.region for place in self.buffers}
 
 
@@ -56,32 +56,32 @@ class Variable:
     """A saved variable, described without loading it."""
 
     type_name: str
-    #: Bytes that it takes in the store, those that it shares with others included.
+    #: Its bytes in the store, including shared ones.
     size: int
-    #: What it took to pickle and to write or recognise it.
+    #: Seconds to pickle it, and to write or recognise it.
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything about a snapshot but the bytes."""
+    """The description of a snapshot: everything except the stored bytes."""
 
     execution: str
     made_by: dict[str, Any]
     remade: list[str]
     regions: list[StoredRegion]
     frames: list[Frame]
-    #: Pieces of the pickle with what surrounds the variables: random generators, working directory, …
+    #: Pieces of the pickle of the settings: random generators, working directory, …
     surroundings: list[str]
-    #: Names bound to what an import finds: module and attribute.
+    #: Name of a variable that is restored by an import → module and attribute.
     references: dict[str, list[str]]
-    #: What to run again for names that cannot be saved: cell index and source of each statement, in order.
+    #: Name that cannot be saved → statements to replay, as cell index and source, in order.
     replay: dict[str, list[tuple[int, str]]]
     unsaved: list[dict[str, Any]]
-    #: Text of the cells that definitions come from, for tracebacks and `inspect.getsource`.
+    #: Source of the cells with definitions, for tracebacks and `inspect.getsource`.
     sources: dict[str, str]
     variables: dict[str, Variable] = field(default_factory=dict)
-    #: Where cells let Python look for modules, too: needed to find out which versions are installed.
+    #: Entries that cells added to `sys.path`, which are needed to find out which versions are installed.
     import_path: list[str] = field(default_factory=list)
     content: Content = field(default_factory=Content)
 
@@ -138,25 +138,25 @@ def _read(data: bytes) -> dict[str, Any]:
 
 
 def digest_manifest(data: bytes) -> str:
-    """Digest of a manifest's bytes, as it stands in a `SnapshotRef`."""
+    """Return the digest of a manifest's bytes, as in a `SnapshotRef`."""
     return hashlib.sha256(data).hexdigest()
 
 
 def _another(data: bytes, execution: str) -> str:
-    """Describe what is in a manifest's place, if that can be read. Nothing relies on it."""
+    """Describe a file in place of the manifest, if it can be read; only for the error message."""
     try:
         facts = _read(data)
         schema, owner = facts["schema"], facts["execution"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     if not isinstance(schema, int) or schema not in _READABLE:
-        return f": in its place lies one of schema {schema}, and this is {SCHEMA}"
+        return f": in its place is one of schema {schema}, and this is {SCHEMA}"
     is_foreign = bool(execution) and owner != execution
-    return f": in its place lies one of execution {owner}, not of {execution}" if is_foreign else ""
+    return f": in its place is one of execution {owner}, not of {execution}" if is_foreign else ""
 
 
 def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> Manifest:
-    """Read a manifest and check that it is the one meant.
+    """Read a manifest, and check that it is the expected one.
 
     Raises:
         SnapshotDamaged: If it is missing, changed, or belongs to another execution.
@@ -175,7 +175,7 @@ def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> M
             raise SnapshotMismatch(ref.name, [differs], "Use the pauseflow_nb that made it")
         manifest = Manifest.from_bytes(data)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as problem:
-        why = f"what lies in its manifest's place is none: {type(problem).__name__}: {problem}"
+        why = f"the file in place of its manifest is not a manifest: {type(problem).__name__}: {problem}"
         raise SnapshotDamaged(ref.name, why) from problem
     if execution and manifest.execution and manifest.execution != execution:
         raise SnapshotDamaged(ref.name, f"it belongs to execution {manifest.execution}, not to {execution}")

@@ -1,6 +1,6 @@
-"""Find the address of a buffer, and map stored data into memory instead of reading it.
+"""Find addresses of buffers, and map stored data into memory instead of reading it.
 
-Mapped memory costs nothing until it is touched and may be written without changing the file.
+Mapped memory costs nothing until it is accessed, and can be written without changing the file.
 """
 
 import ctypes
@@ -38,10 +38,10 @@ class _Buffer(ctypes.Structure):
 
 
 def find_address(view: memoryview) -> int | None:
-    """Return where the memory of a contiguous view starts. It stays valid as long as the view lives.
+    """Return the address of a contiguous view's memory, which is valid as long as the view exists.
 
     Returns:
-        None if no public function returns it, and others may not be used.
+        None if no public function returns it, and private ones may not be used.
     """
     return _read_address(view) if may_look_into_memory() else _read_public_address(view)
 
@@ -63,10 +63,10 @@ def _read_public_address(view: memoryview) -> int | None:
 
 
 def peek(address: int, size: int) -> bytes | None:
-    """Copy memory if there is any at an address. The operating system reads it, so that a wrong one does no harm.
+    """Copy memory at an address through the operating system, so that a wrong address does no harm.
 
     Args:
-        address: Where to begin.
+        address: The first address.
         size: At most 4096 bytes.
     """
     try:
@@ -84,7 +84,7 @@ def peek(address: int, size: int) -> bytes | None:
 
 @dataclass(frozen=True)
 class Extent:
-    """A run of stored bytes: where in which open file, and how many."""
+    """A range of stored bytes: open file, offset and size."""
 
     descriptor: int
     offset: int
@@ -92,19 +92,19 @@ class Extent:
 
 
 def map_extents(extents: Sequence[Extent]) -> memoryview:
-    """Make the bytes of the extents, one after the other, appear in memory.
+    """Map the bytes of the extents into contiguous memory.
 
     Args:
         extents: All but the last must be whole pages. Their files may be closed afterwards.
 
     Returns:
-        Writable memory; changes stay in this process. Falls back to reading where mapping is not possible.
+        Writable memory; changes stay in this process. If mapping is not possible, the bytes are read.
     """
     size = sum(extent.size for extent in extents)
     whole_pages = all(extent.offset % PAGE == 0 for extent in extents) and all(
         extent.size % PAGE == 0 for extent in extents[:-1]
     )
-    # The anonymous mapping owns the address range; what is laid over it goes when it goes.
+    # The anonymous mapping owns the address range, and ends together with the mappings inside it.
     owner = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
     view = memoryview(owner)
     at = 0

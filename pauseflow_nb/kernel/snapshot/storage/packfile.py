@@ -1,6 +1,6 @@
-"""Write and read pack files: bytes stored once under the digest of their content.
+"""Write and read pack files, which store bytes once under the digest of their content.
 
-A save writes at most one pack, with what the snapshot before it did not have. Pickled bytes are known
+A save writes at most one pack, with the data that the previous snapshot did not have. Pickled bytes are known
 by a cryptographic digest, because loading them runs code. So is raw memory in a storage that others may write
 to; on a local disk a faster digest names it, unless everything is to be checked (`Folder.is_checked`).
 """
@@ -22,7 +22,7 @@ from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder
 from pauseflow_nb.kernel.snapshot.storage.mapping import PAGE
 
-#: Raw memory is cut into chunks of this size, the unit in which changes are written.
+#: Size of the chunks of raw memory, in which changes are written.
 CHUNK = 1 << 20
 #: Written at once. Linux answers larger writes with larger pieces of page cache, and takes long to find very large
 #: ones in memory that is in use: a first save of 2 GiB took 4.5 to 6.4 s with 1 MiB, and 2.8 to 3.1 s with this.
@@ -33,48 +33,48 @@ _ROOM = 16 << 20
 #: How much may wait in the page cache before the disk is asked to begin. The sooner it begins the sooner it is done:
 #: 184 MB took 115 ms with 8 MiB and 131 ms with 32, a gigabyte the same.
 _WRITE_BEHIND = 8 << 20
-#: A pack of which less than this part is still needed is not used again, so that it can go.
+#: A pack is used again only if at least this share of it is needed; others can be removed.
 _WORN = 0.25
 
-#: Of `fallocate`: the file's size stays as it is.
+#: Flag of `fallocate`: do not change the size of the file.
 _KEEP_SIZE = 1
-#: Of `sync_file_range`: begin to write, and wait for nothing.
+#: Flag of `sync_file_range`: begin to write, without waiting.
 _WRITE_OUT = 2
 
 Bytes = bytes | bytearray | memoryview
 
 
 def strong_digest(data: Bytes) -> str:
-    """Digest for which nobody can make other bytes."""
+    """Return the cryptographic digest."""
     import blake3
 
     return "k" + blake3.blake3(data).hexdigest()
 
 
 def fast_digest(data: Bytes) -> str:
-    """Digest that finds damage, six times as fast."""
+    """Return a digest that detects damage, and is six times as fast."""
     import xxhash
 
     return "x" + xxhash.xxh3_128_hexdigest(data)
 
 
 def _older_digest(data: Bytes) -> str:
-    """Strong digest of earlier versions."""
+    """Return the cryptographic digest of earlier versions."""
     return "b" + hashlib.blake2b(data, digest_size=20).hexdigest()
 
 
-#: By the first letter of a digest.
+#: First letter of a digest → function.
 _DIGESTS = {"k": strong_digest, "x": fast_digest, "b": _older_digest}
 
 
 def make_name(suffix: str) -> str:
-    """Make a file name that no other process makes; names sort by time."""
+    """Make a unique file name; names sort by time."""
     return f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
 
 
 @dataclass(frozen=True)
 class Location:
-    """Place of stored bytes."""
+    """The place of stored bytes."""
 
     pack: str
     offset: int
@@ -83,13 +83,13 @@ class Location:
 
 @dataclass
 class Content:
-    """Stored bytes that may be used again: locations by digest, and size and stamp of each pack (see `_stamp`)."""
+    """Reusable stored bytes: digest → location, and size and stamp of each pack (see `_stamp`)."""
 
     locations: dict[str, Location] = field(default_factory=dict)
     packs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def find_reusable(self, folder: Folder) -> "Content":
-        """Leave out packs that are gone, or of which little is still needed."""
+        """Leave out packs that no longer exist, or of which little is needed."""
         used: dict[str, int] = {}
         for location in self.locations.values():
             used[location.pack] = used.get(location.pack, 0) + location.size
@@ -103,7 +103,7 @@ class Content:
 
 
 def _sizes(folder: Folder, packs: Iterable[str]) -> dict[str, int]:
-    """Find the packs that still exist: the folder may have been swept meanwhile."""
+    """Return the sizes of the packs that still exist, because the folder may have been cleaned."""
     if folder.remote is not None:
         return dict.fromkeys(folder.names(), -1)
     sizes = {}
@@ -114,13 +114,13 @@ def _sizes(folder: Folder, packs: Iterable[str]) -> dict[str, int]:
 
 
 def _stamp(found: os.stat_result) -> tuple[int, int]:
-    """Tell the size of a file, and when it or its attributes were changed: a time that no program can put back."""
-    # On Windows that is when it was created.
+    """Return the size of a file and the time of its last change, which programs cannot set."""
+    # On Windows, it is the time of creation.
     return found.st_size, found.st_mtime_ns if os.name == "nt" else found.st_ctime_ns
 
 
 class PackWriter:
-    """Writes a pack during a save; the file is made when the first new bytes come."""
+    """Writes a pack during a save; the file is created with the first new bytes."""
 
     def __init__(self, folder: Folder, known: Content) -> None:
         self._folder = folder
@@ -131,9 +131,9 @@ class PackWriter:
         self._writeback: ThreadPoolExecutor | None = None
         self._begun = 0
         self._room = _ROOM
-        #: What was written before it was known to be used.
+        #: Bytes that were written before it is known whether they are used.
         self._early: dict[str, Location] = {}
-        #: Everything that this snapshot uses.
+        #: All stored bytes that this snapshot uses.
         self.content = Content()
         self.written = 0
 
@@ -148,22 +148,22 @@ class PackWriter:
             self.content.packs[self._name] = _stamp((self._folder.local / self._name).stat())
 
     def memory_digest(self, data: Bytes) -> str:
-        """Digest of raw memory, as the folder needs it."""
+        """Return the digest of raw memory that the folder needs."""
         return (strong_digest if self._folder.needs_strong_digests else fast_digest)(data)
 
     def put(self, data: Bytes, digest: str, *, is_aligned: bool = False) -> None:
-        """Store bytes unless they are stored already."""
+        """Store bytes, unless they are already stored."""
         if digest not in self.content.locations and not self.keep(digest):
             self.content.locations[digest] = self._write(data, is_aligned=is_aligned)
             self.content.packs.setdefault(self._name, (0, 0))
 
     def put_early(self, data: Bytes, digest: str) -> None:
-        """Store bytes that the snapshot may turn out not to use; it uses them if `keep` is called for them."""
+        """Store bytes that the snapshot uses only if `keep` is called for them."""
         if digest not in self._early and digest not in self._known.locations:
             self._early[digest] = self._write(data)
 
     def keep(self, digest: str) -> bool:
-        """Use what an earlier snapshot stored, or what was stored early; False if neither was."""
+        """Use bytes that an earlier snapshot or `put_early` has stored; False if there are none."""
         if digest in self.content.locations:
             return True
         if digest.startswith("x") and self._folder.needs_strong_digests:
@@ -197,7 +197,7 @@ class PackWriter:
             if self._room == _ROOM:
                 self._stack.callback(self._give_room_back, file)
             size = -(-(end - self._room) // _ROOM) * _ROOM
-            # Whether this succeeds is of no interest: writing finds its own room, or says that there is none.
+            # Errors are ignored: writing allocates its own space, or reports that there is none.
             _call("fallocate", file.fileno(), _KEEP_SIZE, ctypes.c_int64(self._room), ctypes.c_int64(size))
             self._room += size
 
@@ -205,8 +205,8 @@ class PackWriter:
         os.ftruncate(file.fileno(), self.written)
 
     def _begin_writeback(self, file: BinaryIO) -> None:
-        # Otherwise all of it would wait for the fsync at the end, with the disk idle until then. Finding a place on
-        # the disk takes as long as the copying, so it is done in a thread.
+        # Otherwise everything would wait for the fsync at the end, with an idle disk until then. Allocating space
+        # takes as long as copying, so it is done in a thread.
         if self.written - self._begun >= _WRITE_BEHIND and hasattr(os, "posix_fadvise"):
             if self._writeback is None:
                 self._writeback = self._stack.enter_context(ThreadPoolExecutor(1, "pauseflow-writeback"))
@@ -216,7 +216,7 @@ class PackWriter:
 
 
 def _call(name: str, *arguments: Any) -> None:
-    """Call a function of the C library, if it has it."""
+    """Call a function of the C library, if it exists."""
     function = getattr(ctypes.CDLL(None), name, None)
     if function is not None:
         function(*arguments)
@@ -224,39 +224,39 @@ def _call(name: str, *arguments: Any) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """Stored bytes that lie one behind the other in a pack."""
+    """Contiguous stored bytes in a pack."""
 
     pack: str
     pieces: list[tuple[str, Location]]
 
     @property
     def digests(self) -> set[str]:
-        """What it holds."""
+        """Return the digests of its parts."""
         return {digest for digest, _ in self.pieces}
 
     @property
     def start(self) -> int:
-        """Where it begins in the pack."""
+        """Return its first offset in the pack."""
         return self.pieces[0][1].offset
 
     @property
     def end(self) -> int:
-        """Where it ends in the pack."""
+        """Return the offset after its end in the pack."""
         return self.pieces[-1][1].offset + self.pieces[-1][1].size
 
 
 class PackReader:
-    """Reads stored bytes and checks them against their digests. May be used by several threads."""
+    """Reads stored bytes and checks them against their digests; thread-safe."""
 
     def __init__(self, folder: Folder, content: Content, snapshot: str) -> None:
-        #: Name of the snapshot that is read.
+        #: Name of the snapshot.
         self.snapshot = snapshot
         self._folder = folder
         self._content = content
         self._lock = threading.Lock()
         self._descriptors: dict[str, int] = {}
         self._trusted: dict[str, bool] = {}
-        #: Digests of what was fetched, or found in the cache, and is right.
+        #: Digests of fetched or cached bytes that were checked.
         self._right: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -266,13 +266,13 @@ class PackReader:
         self.close()
 
     def close(self) -> None:
-        """Close the packs. What was mapped stays."""
+        """Close the packs; mapped memory stays."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
 
     def read(self, digest: str) -> bytes:
-        """Read the bytes with this digest, from the remote store if the cache does not have them.
+        """Return the bytes with this digest, from the remote store if they are not in the cache.
 
         Raises:
             SnapshotDamaged: If they are missing or changed.
@@ -289,10 +289,10 @@ class PackReader:
         return data
 
     def check(self, digests: Iterable[str]) -> None:
-        """Make sure that raw memory can be relied upon before it is mapped.
+        """Verify raw memory before it is mapped.
 
-        A pack of the size and stamp that were noted can, unless everything is to be checked: it is never written to
-        after it was made. Any other, such as a copy from another machine, is read through.
+        A pack with the recorded size and stamp is trusted, because packs never change after they are made, unless
+        everything must be checked. Any other pack, such as a copy from another machine, is read and compared.
 
         Raises:
             SnapshotDamaged: If bytes are missing or changed.
@@ -303,10 +303,10 @@ class PackReader:
                 self.read(digest)
 
     def fetch(self, run: Run) -> None:
-        """Fetch a run from the remote store into the cache, unless the cache has it. Only what is right gets there.
+        """Fetch a run from the remote store into the cache, unless it is there; only checked bytes are stored.
 
         Raises:
-            SnapshotDamaged: If it is missing or changed.
+            SnapshotDamaged: If bytes are missing or changed.
             StoreUnavailable: If the remote store does not answer, or refuses.
         """
         if all(self._is_here(digest, where) for digest, where in run.pieces):
@@ -323,7 +323,7 @@ class PackReader:
             self._right.add(digest)
 
     def require_packs(self) -> None:
-        """Make sure that the remote store has all packs, in full length, without reading them.
+        """Check that the remote store has all packs in full length, without reading them.
 
         Raises:
             SnapshotDamaged: If one is missing or cut off.
@@ -340,7 +340,7 @@ class PackReader:
                 raise SnapshotDamaged(self.snapshot, f"its file {pack} is cut off")
 
     def find_runs(self, digests: Iterable[str], most: int) -> list[Run]:
-        """Combine what is to be fetched and lies one behind the other, up to `most` bytes together."""
+        """Combine adjacent bytes to fetch into runs of up to `most` bytes."""
         places = {digest: self._location(digest) for digest in digests}
         apart = [(digest, where) for digest, where in places.items() if not self._is_trusted(where.pack)]
         found = sorted(apart, key=lambda item: (item[1].pack, item[1].offset))
@@ -355,12 +355,12 @@ class PackReader:
         return runs
 
     def where(self, digest: str) -> tuple[int, Location]:
-        """Return open file and location of the bytes with this digest."""
+        """Return the open file and the location of the bytes with this digest."""
         location = self._location(digest)
         return self.descriptor(location.pack), location
 
     def descriptor(self, pack: str) -> int:
-        """Open a pack, once."""
+        """Return the descriptor of a pack, which is opened once."""
         with self._lock:
             if pack not in self._descriptors:
                 try:

@@ -1,7 +1,7 @@
-"""Combine the memory that left the pickles into regions.
+"""Combine the buffers that left the pickles into regions of memory.
 
-Buffers that overlap belong to one region, which is stored once and restored as one piece of memory. Two
-regions with the same content stay two: equal arrays are not the same array.
+Buffers that overlap belong to one region, which is stored once and restored as one piece of memory. Two regions with
+equal content stay separate, because equal arrays are not the same array.
 """
 
 import bisect
@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.snapshot.storage.mapping import find_address
 
 @dataclass
 class Region:
-    """An address range to be stored, and the buffers that show it: each begins and ends behind the one before."""
+    """An address range to store, and its buffers: each begins and ends after the previous one."""
 
     low: int
     high: int
@@ -21,7 +21,7 @@ class Region:
     views: list[memoryview] = field(default_factory=list)
 
     def copy(self, start: int, target: memoryview) -> None:
-        """Copy what lies from `start` bytes behind the beginning, as much as `target` takes."""
+        """Copy bytes from the offset `start` into `target`."""
         done = 0
         number = bisect.bisect_right(self.starts, start) - 1
         while done < len(target):
@@ -33,7 +33,7 @@ class Region:
 
 @dataclass(frozen=True)
 class BufferPlace:
-    """Place of a buffer: its region, its offset and size there, and whether it may be written."""
+    """The place of a buffer: its region, its offset and size there, and whether it is writable."""
 
     region: int
     offset: int
@@ -45,7 +45,7 @@ def lay_out(buffers: Sequence[memoryview]) -> tuple[list[Region], list[BufferPla
     """Find the regions that cover the buffers.
 
     Returns:
-        The regions, and for each buffer, in their order, its place.
+        The regions, and the place of each buffer, in order.
     """
     spans = _spans(buffers)
     regions: list[Region] = []
@@ -68,7 +68,7 @@ def lay_out(buffers: Sequence[memoryview]) -> tuple[list[Region], list[BufferPla
 
 
 def _spans(buffers: Sequence[memoryview]) -> list[tuple[int, int]]:
-    """Find address and size of each buffer; one whose address is not known gets a place where no memory is."""
+    """Return address and size of each buffer; a buffer with an unknown address gets unused addresses."""
     spans, nowhere = [], 0
     for buffer in buffers:
         address = find_address(buffer)

@@ -1,4 +1,4 @@
-"""Reduce types of Python itself that pickle refuses or restores wrongly.
+"""Reduce built-in types of Python that pickle refuses or restores wrongly.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
@@ -49,10 +49,10 @@ def reduce_weak_method(_pickler: Pickler, reference: "weakref.WeakMethod[Any]") 
 
 def reduce_proxy(_pickler: Pickler, proxy: Any) -> Any:
     try:
-        # A proxy passes every attribute on, so this bound method belongs to what stands behind it.
+        # A proxy forwards every attribute, so this bound method belongs to its object.
         target = proxy.__init__.__self__
     except ReferenceError:
-        raise CannotSave("a weak proxy of an object that is gone") from None
+        raise CannotSave("a weak proxy of an object that no longer exists") from None
     return weakref.proxy, (target,)
 
 
@@ -111,7 +111,7 @@ def _find_start(whole: memoryview, view: memoryview) -> int:
     if addresses[0] is not None and addresses[1] is not None:
         return addresses[0] - addresses[1]
     if isinstance(whole.obj, bytes):
-        # Bytes do not change, so any place with the same ones will do.
+        # Bytes are immutable, so any place with equal bytes works.
         return whole.obj.find(bytes(view))
     raise CannotSave("a read-only memoryview; make one of the bytes() of it")
 
@@ -160,7 +160,7 @@ def reduce_context_variable(_pickler: Pickler, variable: "contextvars.ContextVar
 
 
 def make_context_variable(name: str, default: tuple[Any, ...]) -> "contextvars.ContextVar[Any]":
-    # Cells that make one are module code; this function is not.
+    # Cells that call `super()` are module code; this function is not.
     return contextvars.ContextVar(name, default=default[0]) if default else contextvars.ContextVar(name)
 
 
@@ -242,13 +242,13 @@ def make_closed_file(name: Any, mode: str, encoding: str | None) -> Any:
 
 
 def reduce_named_global(value: Any, name: str) -> Any:
-    """Save by value what wants to be saved by its name in the notebook, where it does not exist yet on restore."""
+    """Save by value an object whose own way is a name in the notebook, which does not exist yet on restore."""
     if not hasattr(value, "__dict__"):
         raise CannotSave(f"it is saved by its name {name!r} only")
     return copyreg.__newobj__, (type(value),), vars(value) or None  # type: ignore[attr-defined]
 
 
-#: Types whose own way to be pickled leaves out the attributes that a subclass adds.
+#: Types whose own reduction leaves out the attributes that a subclass adds.
 FORGETFUL = (
     dt.date, dt.time, dt.timedelta, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
     collections.Counter, collections.defaultdict, random.Random,
@@ -256,7 +256,7 @@ FORGETFUL = (
 
 
 def reduce_with_attributes(pickler: Pickler, value: Any) -> Any:
-    """Add the attributes that the library's own way leaves out."""
+    """Reduce with the attributes that the library's own way leaves out."""
     pickler.runs_user_code = True
     attributes = pickler.savable(getattr(value, "__dict__", None) or {}, value)
     if not attributes:
@@ -267,7 +267,7 @@ def reduce_with_attributes(pickler: Pickler, value: Any) -> Any:
 
 
 def set_with_attributes(value: Any, state: tuple[Any, dict[str, Any]]) -> None:
-    """Give an object the state that its library knows, then the attributes that it does not."""
+    """Set the state that an object's library saves, then its other attributes."""
     own, attributes = state
     if own is not None:
         value.__setstate__(own)
@@ -275,7 +275,7 @@ def set_with_attributes(value: Any, state: tuple[Any, dict[str, Any]]) -> None:
 
 
 def reduce_mark(pickler: Pickler, mark: object) -> Any:
-    """Save a bare object that a module offers as that module's; another one would stand for nothing."""
+    """Save a bare object of a module by reference, because another object would have no meaning."""
     place = pickler.mark(mark)
     return NotImplemented if place is None else (live_attribute, place)
 

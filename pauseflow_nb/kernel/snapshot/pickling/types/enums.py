@@ -11,19 +11,19 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.types.user_classes import FILLED, PLAIN, find_builtin_base
 
-#: What the metaclass gives to each member.
+#: Attributes that the metaclass sets on each member.
 _GIVEN = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 
 
 def reduce_enum(defined: Any, reduced: tuple[Any, ...]) -> Any:
-    """Take an enum apart: its members first, what these and the class have besides as state."""
+    """Reduce an enum: its members as arguments, other attributes of the members and the class as state."""
     bases, name, qualname, _, module, tracker, extra = reduced[1]
     state, slots = reduced[2]
     members = {each: (member.value, _plain(member)) for each, member in defined.__members__.items()}
     state = {key: value for key, value in state.items() if key not in members}
     generate = vars(defined).get("_generate_next_value_")
     if getattr(generate, "__module__", None) != "enum":
-        # cloudpickle leaves it out, but classes that are made of this one later use it.
+        # cloudpickle leaves it out, but later subclasses use it.
         state["_generate_next_value_"] = generate
     attributes = {member.name: _attributes(member) for member in defined.__members__.values()}
     boundary = getattr(defined, "_boundary_", None)
@@ -51,7 +51,7 @@ def make_members(  # noqa: PLR0917 - a pickle passes arguments by position
     tracker: Any,
     extra: Any,
 ) -> type:
-    """Make an enum with its members, without what its own `__new__` and `__init__` do to them."""
+    """Make an enum with its members, without calling its own `__new__` and `__init__`."""
     del extra
     metaclass: Any = type(bases[-1])
     namespace = metaclass.__prepare__(name, bases)
@@ -68,7 +68,7 @@ def make_members(  # noqa: PLR0917 - a pickle passes arguments by position
 
     namespace["__new__"], namespace["__init__"] = new, _do_nothing
     for each, (value, _) in members.items():
-        # Marked, because a function would be taken for a method.
+        # Marked as a member, because a function would be considered a method.
         namespace[each] = enum.member(value)
     made = metaclass.__new__(metaclass, name, bases, namespace, **({"boundary": boundary} if boundary else {}))
     made.__module__, made.__qualname__ = module, qualname
@@ -83,7 +83,7 @@ def _do_nothing(_member: Any, *_: Any) -> None:
 
 
 def set_enum(defined: Any, state: tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]) -> None:
-    """Give an enum its methods, and its members their attributes."""
+    """Set the methods of an enum, and the attributes of its members."""
     own, slots, attributes = state
     cloudpickle_private.set_class(defined, (own, slots))
     for name, values in attributes.items():
@@ -91,7 +91,7 @@ def set_enum(defined: Any, state: tuple[dict[str, Any], dict[str, Any], dict[str
 
 
 def reduce_member(_pickler: Pickler, member: enum.Enum) -> Any:
-    """Save a member by its name: not every value finds its member again."""
+    """Save a member by its name, because a value may not identify its member."""
     kind = type(member)
     if member._name_ is None or kind.__members__.get(member._name_) is not member:
         return NotImplemented

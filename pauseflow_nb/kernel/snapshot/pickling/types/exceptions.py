@@ -1,6 +1,6 @@
 """Reduce exceptions with the traceback, cause and context that pickle leaves out.
 
-A restored traceback prints as the first one did: same files, lines and names. Its frames are empty.
+A restored traceback prints like the original: same files, lines and names. Its frames are empty.
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
 
@@ -13,12 +13,12 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 
 
 def reduce_exception(pickler: Pickler, error: BaseException) -> Any:
-    """Take an exception apart, its traceback and its chain included."""
+    """Reduce an exception with its traceback and its chain."""
     kind = type(error)
     library = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     if _same(kind, library, "__reduce__") and not _same(kind, library, "__init__"):
-        # Not through the class: its own __init__ may want other arguments than those that it passed on.
-        # What the library itself reduces to has more than `args`: the file of an OSError, the name of an ImportError.
+        # Not through the class: its own __init__ may require other arguments than `args`. The base class's
+        # reduction has more than `args`: the file of an OSError, the name of an ImportError.
         as_library: Any = library.__reduce__
         _, arguments, *rest = as_library(error)
         reduced: Any = (make_exception, (kind, library, arguments), rest[0] if rest else None)
@@ -28,7 +28,7 @@ def reduce_exception(pickler: Pickler, error: BaseException) -> Any:
             return NotImplemented
     maker, arguments, state = (*reduced, None)[:3]
     if isinstance(error, (NameError, AttributeError)) and error.name is not None:
-        # Until Python 3.12 it is forgotten. What it is an attribute of may be anything, and is left out.
+        # Python saves it only since 3.12. The object without the attribute may be anything, and is left out.
         state = {**(state or {}), "name": error.name}
     others = {"__cause__": error.__cause__, "__context__": error.__context__}
     saved = pickler.savable(others, error)
@@ -50,7 +50,7 @@ def make_exception(
 
 
 def set_exception(error: BaseException, state: tuple[Any, tuple[Any, Any, Any, bool]]) -> None:
-    """Give an exception its attributes and its chain."""
+    """Set the attributes and the chain of an exception."""
     attributes, (trace, cause, context, is_suppressed) = state
     if attributes is not None:
         error.__setstate__(attributes)
@@ -59,7 +59,7 @@ def set_exception(error: BaseException, state: tuple[Any, tuple[Any, Any, Any, b
 
 
 def reduce_traceback(_pickler: Pickler, trace: types.TracebackType) -> Any:
-    """Take a traceback apart into what it prints: the place in the code of each step."""
+    """Reduce a traceback to what it prints: the place in the code of each frame."""
     steps = []
     step: types.TracebackType | None = trace
     while step is not None:

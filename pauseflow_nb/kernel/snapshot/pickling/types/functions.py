@@ -19,7 +19,7 @@ from pauseflow_nb.kernel.snapshot.pickling.types.enums import reduce_enum
 
 
 class Globals:
-    """Stand for a dict of globals that exists already in the kernel that restores the function."""
+    """Refer to a dict of globals that exists in the kernel that restores the function."""
 
     def __init__(self, module: str | None) -> None:
         self.module = module
@@ -29,7 +29,7 @@ class Globals:
 
 
 def reduce_function(pickler: Pickler, function: types.FunctionType) -> Any:
-    """Take a function apart that cannot be imported."""
+    """Reduce a function that cannot be imported."""
     code, copied_globals, *_ = cloudpickle_private.function_arguments(pickler, function)
     state, slots = cloudpickle_private.function_state(function)
     namespace: Any = copied_globals
@@ -39,7 +39,7 @@ def reduce_function(pickler: Pickler, function: types.FunctionType) -> Any:
         slots["__globals__"] = {}
     cells = function.__closure__
     slots["__closure__"] = None
-    # The cells go into the arguments empty, their contents into the state: a function may close over itself.
+    # The arguments have empty cells, and the state their contents, because a function may close over itself.
     slots["_cells"] = [_contents(cell) for cell in cells or ()]
     pickler.bare_cells.update(id(cell) for cell in cells or ())
     return make_function, (code, namespace, cells), (state, slots), None, None, set_function_state
@@ -66,7 +66,7 @@ def make_function(code: types.CodeType, namespace: dict[str, Any], cells: tuple[
 
 
 def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Fill in defaults, attributes and the contents of the closure cells."""
+    """Set defaults, attributes and the contents of the closure cells."""
     attributes, slots = state
     contents = slots.pop("_cells")
     cells = function.__closure__ or ()
@@ -80,19 +80,19 @@ def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any]
 
 
 def reduce_code(_pickler: Pickler, code: types.CodeType) -> Any:
-    """Take code apart with the file that it came from, which cloudpickle forgets since 3.1.3."""
+    """Reduce code with its file name, which cloudpickle drops since 3.1.3."""
     maker, arguments = cloudpickle_private.code_arguments(code)
     return make_code, (maker, arguments, code.co_filename)
 
 
 def make_code(maker: Any, arguments: tuple[Any, ...], filename: str) -> types.CodeType:
-    """Make code that tracebacks and `inspect.getsource` find the text of."""
+    """Make code whose source tracebacks and `inspect.getsource` can find."""
     made: types.CodeType = maker(*arguments)
     return made.replace(co_filename=filename)
 
 
 def reduce_cell(pickler: Pickler, cell: types.CellType) -> Any:
-    """Take a closure cell apart; one whose function is being saved gets its contents from there."""
+    """Reduce a closure cell, without its contents if they are saved with its function."""
     if id(cell) in pickler.bare_cells:
         return make_cell, ()
     return make_cell, (), _contents(cell), None, None, set_cell
@@ -110,18 +110,18 @@ def set_cell(cell: types.CellType, contents: tuple[bool, Any]) -> None:
 
 
 def reduce_class(defined: type, reduced: tuple[Any, ...]) -> Any:
-    """Improve on how cloudpickle takes a class apart."""
+    """Reduce a class as cloudpickle does, with corrections."""
     if cloudpickle_private.is_made_by(reduced, "_make_skeleton_enum"):
         return reduce_enum(defined, reduced)
     if not cloudpickle_private.is_made_by(reduced, "_make_skeleton_class"):
         return reduced
     metaclass, name, bases, keywords, tracker, extra = reduced[1]
-    # cloudpickle knows the name only, so that an inner class would lose where it stands.
+    # cloudpickle saves only the name, so an inner class would lose its qualified name.
     keywords = {**keywords, "__qualname__": defined.__qualname__}
     state, slot_state = reduced[2]
     slots = defined.__dict__.get("__slots__")
     if slots:
-        # cloudpickle drops the slots; empty ones must stay dropped, they break NamedTuple.
+        # cloudpickle drops the slots; empty ones must stay dropped, because they break NamedTuple.
         keywords = {**keywords, "__slots__": slots}
         made = _slot_names(defined.__name__, slots)
         state = {key: value for key, value in state.items() if key not in made}
@@ -131,7 +131,7 @@ def reduce_class(defined: type, reduced: tuple[Any, ...]) -> Any:
 
 
 def set_parametrised_state(defined: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Fill a pydantic model such as `Box[int]`, and let `Box[int]` find it instead of making another one."""
+    """Set the state of a pydantic model such as `Box[int]`, and register it, so that `Box[int]` returns it."""
     cloudpickle_private.set_class(defined, state)
     if is_trial():
         return
@@ -155,8 +155,8 @@ def make_class(  # noqa: PLR0917 - a pickle passes arguments by position
 ) -> type:
     """Make a class without its attributes, which follow as state.
 
-    Whatever a notebook's own metaclass or `__init_subclass__` did when the class was first made is in the
-    saved state. Doing it again would register the class twice, or fail for arguments that are not there.
+    The effects of the notebook's own metaclass or `__init_subclass__` are in the saved state. Calling them again
+    would register the class twice, or fail because of missing arguments.
     """
     del extra
     silenced = _silence(bases)

@@ -1,7 +1,7 @@
 """Reduce log levels, filters and handlers; a handler opens its file again and appends.
 
-Handlers are added only after the `%%setup` cells: `logging.basicConfig` does nothing where there are any. One that a
-module or a setup has added again by then is not added twice.
+Handlers are added only after the `%%setup` cells, because `logging.basicConfig` does nothing if there are any. A
+handler that a module or a setup has added again is not added twice.
 """
 
 import logging
@@ -13,12 +13,12 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
-#: Of this process, and made anew: a lock, and what a handler sends over.
+#: Attributes that belong to this process and are made again: locks and connections.
 _OF_THE_PROCESS = ("lock", "sock", "socket")
 
 
 def reduce_handler(_pickler: Pickler, handler: logging.Handler) -> tuple[Any, ...]:
-    """Take a handler apart: without its lock, and a file's without the open file."""
+    """Reduce a handler without its lock and its open file."""
     state = {name: value for name, value in vars(handler).items() if name not in _OF_THE_PROCESS}
     if isinstance(handler, logging.FileHandler):
         state |= {"stream": None, "mode": "a"}
@@ -27,16 +27,16 @@ def reduce_handler(_pickler: Pickler, handler: logging.Handler) -> tuple[Any, ..
 
 
 def make_handler(kind: type[logging.Handler]) -> logging.Handler:
-    """Make a handler that has nothing yet."""
+    """Make a handler without attributes."""
     return kind.__new__(kind)
 
 
 def set_handler(handler: logging.Handler, state: dict[str, Any]) -> None:
-    """Give a handler what it had, and a lock."""
+    """Set the attributes of a handler, and a new lock."""
     vars(handler).update(state)
     handler.createLock()
     if not is_trial():
-        # As its constructor does, so that it is flushed at the end and found by its name.
+        # As in its constructor, so that it is flushed at exit and found by its name.
         logging._addHandlerRef(handler)  # type: ignore[attr-defined]  # noqa: SLF001
         handler.name = state.get("_name")
 
@@ -74,7 +74,7 @@ def _put_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
     if handler in logger.handlers or sum(_described(each) == _described(handler) for each in logger.handlers) > number:
         return
     if vars(handler).pop("_pauseflow_was_open", False):
-        # Now, and not when the first line is written: code that logs does not expect a failure.
+        # Opened now and not at the first line, because code that logs does not expect a failure.
         handler.stream = handler._open()  # type: ignore[attr-defined]  # noqa: SLF001
     logger.addHandler(handler)
 
@@ -89,7 +89,7 @@ def _put_filter(_shell: Any, name: str, each: Any) -> None:
 
 
 def _numbered(attribute: str) -> Iterator[tuple[str, int, Any]]:
-    """List what loggers have, and how many that look the same are before each."""
+    """List the handlers and filters of loggers, numbering those with equal descriptions."""
     for name, logger in _loggers():
         seen: list[str] = []
         for each in getattr(logger, attribute):
@@ -106,7 +106,7 @@ def _parsed(name: str) -> tuple[logging.Logger, int, str]:
 
 
 def _described(handler: logging.Handler) -> str:
-    """Say what kind of handler it is and where it writes: two of which this is the same do the same."""
+    """Describe the kind of a handler and where it writes; handlers with equal descriptions do the same."""
     place = getattr(handler, "baseFilename", None) or getattr(getattr(handler, "stream", None), "name", "")
     return f"{full_name(type(handler)).removeprefix('logging.').removeprefix('handlers.')}{f' to {place}' if place else ''}"
 

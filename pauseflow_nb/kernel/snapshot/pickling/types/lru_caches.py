@@ -1,7 +1,7 @@
-"""Reduce the results in `functools.lru_cache`: read them by reference, and put them back by calls.
+"""Reduce the results in `functools.lru_cache`: read them through references, and restore them by calls.
 
-Python offers no way to the contents. The cache's references are compared with `cache_info()`; where that
-does not agree, the cache starts empty.
+Python has no public access to the contents. The references of the cache are compared with `cache_info()`; if they
+differ, the cache starts empty.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Filling, note_filling
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 
-#: More than these are computed again.
+#: Most results that are saved; others are computed again.
 _MOST = 100_000
 
-#: Arguments, keyword arguments, and what the function returned for them.
+#: Arguments, keyword arguments and result.
 Entry = tuple[tuple[Any, ...], dict[str, Any], Any]
 
 
 def reduce_contents(pickler: Pickler, cached: Any, wrapped: Any, attributes: dict[str, Any]) -> Any:
-    """Take a cached function apart with what it remembers; None if that is nothing, or nothing of it can be saved."""
+    """Reduce a cached function with its results; None if there are none that can be saved."""
     entries = pickler.cached_results(cached)
     if not entries:
         return None
@@ -31,8 +31,8 @@ def reduce_contents(pickler: Pickler, cached: Any, wrapped: Any, attributes: dic
 
 
 def make_filled_cache(wrapped: Any, maxsize: int | None, typed: bool, attributes: dict[str, Any]) -> Any:
-    """Make a cached function whose results come later."""
-    # While the cache is filled, the partial returns the saved results; it can call another function at next to no cost.
+    """Make a cached function, whose results are set later."""
+    # While the cache is filled, the partial returns the saved results; later it calls the function at almost no cost.
     source = functools.partial(wrapped)
     cached: Any = functools.lru_cache(maxsize, typed)(source)
     functools.update_wrapper(cached, wrapped)
@@ -42,12 +42,12 @@ def make_filled_cache(wrapped: Any, maxsize: int | None, typed: bool, attributes
 
 
 def set_cache(cached: Any, entries: Sequence[Entry]) -> None:
-    """Note what a cached function remembers; it is filled once all variables are back, as arguments are hashed then."""
+    """Record the results of a cached function, which is filled after all variables, because arguments are hashed."""
     note_filling(Filling(cached, None, None, entries))
 
 
 def read_contents(cached: Any) -> list[Entry] | None:
-    """Read what a cached function remembers, the oldest first; None if it cannot be read."""
+    """Read the results of a cached function, oldest first; None if they cannot be read."""
     count = cached.cache_info().currsize
     if not count:
         return []
@@ -61,7 +61,7 @@ def read_contents(cached: Any) -> list[Entry] | None:
     if cached.cache_parameters()["maxsize"] is None:
         pairs = list(cache.items())
     else:
-        # Key, result and type of each of the links between them.
+        # Key, result and type of each link of the list.
         links = referents[place - 3 * count : place]
         pairs = list(zip(links[::3], links[1::3], strict=True))
         is_as_expected = all(kind.__name__ == "_lru_list_elem" for kind in links[2::3])
@@ -78,7 +78,7 @@ def _is_cache(referents: list[Any], place: int, count: int) -> bool:
 
 
 def _arguments(key: Any, marks: list[Any], *, is_typed: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Take a key apart as Python put it together: arguments, a mark and keywords if there are any, types if they count."""
+    """Split a key as Python makes it: arguments, a mark and keywords if there are any, and types if they count."""
     if type(key) in {int, str}:
         return (key,), {}
     if type(key) is not tuple or len(marks) != 1:

@@ -1,8 +1,8 @@
 """Reduce numpy arrays by their memory, so that views of the same memory stay views of it.
 
-Three ways, by what stands behind an array. Large memory goes out of band and is mapped on restore; arrays
-over the same memory meet in the same region. Small arrays that are views are saved as views of their
-base. All others are left to numpy, which copies them into the pickle.
+There are three ways. Large memory is stored out of band and mapped on restore; arrays in the same memory share a
+region. Small arrays that are views are saved as views of their base. All others are left to numpy, which copies them
+into the pickle.
 
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """
@@ -15,12 +15,12 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
-#: Memory of this size and more leaves the pickle.
+#: Size from which memory leaves the pickle.
 OUT_OF_BAND = 64 << 10
 
 
 class _Memory:
-    """An address range as numpy understands it; keeps the owner of the memory alive."""
+    """An address range in numpy's array interface; keeps the owner of the memory alive."""
 
     is_ours = True
 
@@ -30,7 +30,7 @@ class _Memory:
 
 
 def raw_memory(address: int, size: int, owner: Any) -> pickle.PickleBuffer:
-    """Offer an address range to the pickler as a buffer."""
+    """Make a buffer of an address range, for the pickler."""
     import numpy as np
 
     array: Any = np.asarray(_Memory(address, size, owner))
@@ -57,7 +57,7 @@ def reduce_array(pickler: Pickler, array: Any) -> Any:  # noqa: PLR0911 - one ca
 
 
 def _root(array: Any) -> Any:
-    """Find the array that the memory belongs to, through views of views."""
+    """Find the array that owns the memory, through views of views."""
     import numpy as np
 
     base = array.base
@@ -65,7 +65,7 @@ def _root(array: Any) -> Any:
         if isinstance(base, memoryview):
             base = base.obj
         elif type(base).__name__ == "DummyArray":
-            # What as_strided puts between its result and the array that it looks at.
+            # as_strided puts this object between its result and the original array.
             base = base.base
         if not isinstance(base, np.ndarray):
             break
@@ -112,11 +112,11 @@ def _reduce_as_view(base: Any, array: Any) -> Any:
 def make_array(  # noqa: PLR0917 - a pickle passes arguments by position
     memory: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, is_writeable: bool
 ) -> Any:
-    """Make an array over memory that exists already."""
+    """Make an array in existing memory."""
     import numpy as np
 
     if isinstance(memory, np.ndarray):
-        # Bytes in the order in which they lie, whatever the base's own shape.
+        # Bytes in memory order, whatever the shape of the base is.
         memory = memory.reshape(-1, order="A").view(np.uint8) if memory.size else memory
     array: Any = np.ndarray(shape, dtype, memory, offset, strides)
     if not is_writeable:
@@ -132,7 +132,7 @@ def _frozen(array: Any) -> Any:
 
 
 def make_frozen_array(array: Any) -> Any:
-    """Make an array read-only, which numpy's own pickles forget."""
+    """Make an array read-only, which numpy's own pickles do not preserve."""
     array.flags.writeable = False
     return array
 
@@ -184,7 +184,7 @@ def make_object_view(
 def reduce_memmap(pickler: Pickler, array: Any) -> Any:
     root = _root(array)
     if not _is_memmap(root):
-        # A copy of its own of what it shows: as written to, or a result that only looks like a mapped file.
+        # Saved as a copy: it was written to, or is a result that only looks like a mapped file.
         noted = {name: value for name, value in vars(array).items() if name != "_mmap"}
         return (
             make_view,
@@ -228,12 +228,12 @@ def make_memmap_view(  # noqa: PLR0917 - a pickle passes arguments by position
 
 
 def reduce_subclass(_pickler: Pickler, array: Any) -> Any:
-    """Save a record array or matrix as what it is: another way to look at memory."""
+    """Save a record array or matrix as a view of memory."""
     import numpy as np
 
     plain = array.view(np.ndarray)
     if _root(array) is not array:
-        # The memory is another array's, whose own way of saving it is the right one.
+        # The memory belongs to another array, which saves it correctly.
         return make_view, (type(array), plain)
     if array.dtype.hasobject or array.size == 0:
         return NotImplemented
@@ -241,12 +241,12 @@ def reduce_subclass(_pickler: Pickler, array: Any) -> Any:
 
 
 def make_subclass(kind: type, maker: Any, arguments: tuple[Any, ...]) -> Any:
-    """Make a record array or matrix over memory that exists already."""
+    """Make a record array or matrix in existing memory."""
     return maker(*arguments).view(kind)
 
 
 def reduce_own_subclass(pickler: Pickler, array: Any) -> Any:
-    """Save an array of a class of the notebook: its memory, which others may look at too, and its attributes."""
+    """Save an array of a class of the notebook: its memory, which may be shared, and its attributes."""
     import numpy as np
 
     pickler.runs_user_code = True
@@ -257,17 +257,17 @@ def reduce_own_subclass(pickler: Pickler, array: Any) -> Any:
 
 
 def make_view(kind: type, array: Any) -> Any:
-    """Look at an array as one of another class."""
+    """Make a view of an array with another class."""
     return array.view(kind)
 
 
 def set_attributes(array: Any, attributes: dict[str, Any]) -> None:
-    """Give an array its attributes."""
+    """Set the attributes of an array."""
     vars(array).update(attributes)
 
 
 def reduce_own_scalar(pickler: Pickler, scalar: Any) -> Any:
-    """Save a number of a class of the notebook, of which numpy remembers neither the class nor the attributes."""
+    """Save a number of a class of the notebook with its class and attributes, which numpy would drop."""
     pickler.runs_user_code = True
     kind = type(scalar)
     library = next(base for base in kind.__mro__ if base.__module__ == "numpy")
@@ -300,22 +300,22 @@ def reduce_scalar_view(_pickler: Pickler, scalar: Any) -> Any:
 
 
 def make_scalar_view(row: Any) -> Any:
-    """Take one row of a structured array out of it."""
+    """Return one row of a structured array, as a view."""
     return row[0]
 
 
 def reduce_masked(pickler: Pickler, array: Any) -> Any:
-    """Save a masked array by its data and its mask, either of which others may share."""
+    """Save a masked array by its data and its mask, which may both be shared."""
     import numpy as np
 
     mask = None if array.mask is np.ma.nomask else array.mask
-    # From the attribute: a property of numpy would make one up, and cut a text to the array's width.
+    # From the attribute: numpy's property would make a default, and cut a text to the array's width.
     arguments = (array.data, mask, array._fill_value, bool(array.hardmask))  # noqa: SLF001
     attributes = {name: value for name, value in vars(array).items() if name not in _OF_MASKED}
     return make_masked, arguments, pickler.savable(attributes, array), None, None, set_attributes
 
 
-#: What `make_masked` gives to the array anew.
+#: Attributes that `make_masked` sets itself.
 _OF_MASKED = frozenset({"_mask", "_fill_value", "_hardmask", "_sharedmask", "_isfield", "_baseclass", "_data"})
 
 
@@ -338,7 +338,7 @@ def reduce_random_state(_pickler: Pickler, state: Any) -> Any:
 
 
 def reduce_vectorised(_pickler: Pickler, function: Any) -> Any:
-    """Save what `numpy.vectorize` made without the ufunc that it keeps for the next call."""
+    """Save a `numpy.vectorize` object without its cached ufunc."""
     ufuncs: Any = {} if isinstance(function._ufunc, dict) else None  # noqa: SLF001
     return copyreg.__newobj__, (type(function),), {**vars(function), "_ufunc": ufuncs}  # type: ignore[attr-defined]
 
@@ -349,7 +349,7 @@ def reduce_float_limits(_pickler: Pickler, limits: Any) -> Any:
 
 
 def refuse_iterator(_pickler: Pickler, _iterator: Any) -> Any:
-    raise CannotSave("an iterator in the middle of an array; make it anew where it is used")
+    raise CannotSave("an iterator in the middle of an array; make it again where you use it")
 
 
 REDUCERS: "dict[str, Reducer]" = {

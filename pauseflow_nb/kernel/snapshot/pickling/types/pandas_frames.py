@@ -1,8 +1,8 @@
 """Reduce pandas objects so that shared memory stays shared, and copy-on-write still works.
 
-pandas notes in each block, and in each index made from a column, who else uses the same memory, so that a
-write copies first. Its pickles forget these notes; ours have them. Where a version of pandas keeps
-them differently, every block gets memory of its own instead, which is right too, only larger.
+In each block, and in each index made from a column, pandas records the other users of the same memory, so that a
+write copies first. Its own pickles lose these records; ours keep them. If a version of pandas stores them
+differently, every block gets its own memory instead, which is also correct, but larger.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
@@ -15,7 +15,7 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Redu
 
 
 def reduce_block(_pickler: Pickler, block: Any) -> Any:
-    """Take a block apart together with the note on who shares its memory."""
+    """Reduce a block with the record of the users of its memory."""
     references = getattr(block, "refs", None)
     if not _is_shared(references):
         return NotImplemented
@@ -24,19 +24,19 @@ def reduce_block(_pickler: Pickler, block: Any) -> Any:
 
 
 def set_block_references(block: Any, state: tuple[Any]) -> None:
-    """Enter a block into the note on who shares its memory."""
+    """Add a block to the record of the users of its memory."""
     (references,) = state
     block.refs = references
     references.add_reference(block)
 
 
 def reduce_index(_pickler: Pickler, index: Any) -> Any:
-    """Take an index apart, with the note if it was made from a column."""
+    """Reduce an index, with the record if it was made from a column."""
     references = getattr(index, "_references", None)
     if not _is_shared(references):
         return NotImplemented
     reduced = index.__reduce__()
-    # Only an index over an array can share its memory; a RangeIndex, for one, has none.
+    # Only an index of an array can share its memory; a RangeIndex, for example, has none.
     has_data = isinstance(reduced, tuple) and "data" in reduced[1][-1] and (*reduced, None)[2] is None
     if not has_data:
         return NotImplemented
@@ -44,30 +44,30 @@ def reduce_index(_pickler: Pickler, index: Any) -> Any:
 
 
 def set_index_references(index: Any, state: tuple[Any]) -> None:
-    """Enter an index into the note on who shares its memory."""
+    """Add an index to the record of the users of its memory."""
     (references,) = state
     index._references = references  # noqa: SLF001
     references.add_index_reference(index)
 
 
 def _is_shared(references: Any) -> bool:
-    """Whether pandas notes more than one user of some memory. What has it to itself gets a new note anyway."""
+    """Whether pandas records more than one user of some memory; a single user gets a new record anyway."""
     return type(references).__name__ == "BlockValuesRefs" and bool(references.has_reference())
 
 
 def reduce_references(_pickler: Pickler, _references: Any) -> Any:
-    """The note itself: empty, those concerned enter themselves."""
+    """Reduce a record to an empty one, to which the users add themselves."""
     return make_references, ()
 
 
 def make_references() -> Any:
-    """Make an empty note on who shares memory."""
+    """Make an empty record of the users of some memory."""
     internals: Any = importlib.import_module("pandas._libs.internals")
     return internals.BlockValuesRefs(None)
 
 
 def reduce_frame(pickler: Pickler, frame: Any) -> Any:
-    """Add the attributes that a user gave to a frame or series; pandas pickles only what its class names."""
+    """Reduce a frame or series with attributes that the user has added, which pandas would drop."""
     known = {*type(frame)._internal_names, *type(frame)._metadata, "_attrs", "attrs"}  # noqa: SLF001
     attributes = pickler.savable({name: value for name, value in vars(frame).items() if name not in known}, frame)
     if not attributes:
@@ -78,29 +78,29 @@ def reduce_frame(pickler: Pickler, frame: Any) -> Any:
 
 
 def set_frame(frame: Any, state: tuple[Any, dict[str, Any]]) -> None:
-    """Fill a frame or series, and give it a user's attributes."""
+    """Set the state of a frame or series, and the user's attributes."""
     own, attributes = state
     frame.__setstate__(own)
     vars(frame).update(attributes)
 
 
 def reduce_series_manager(_pickler: Pickler, manager: Any) -> Any:
-    """Take a series apart by its block; pandas pickles the bare array instead, without the note."""
+    """Reduce a series by its block; pandas would pickle the array without the record."""
     if len(manager.blocks) != 1 or type(getattr(manager.blocks[0], "refs", None)).__name__ != "BlockValuesRefs":
         return NotImplemented
     return make_series_manager, (manager.blocks[0], manager.axes[0])
 
 
 def make_series_manager(block: Any, axis: Any) -> Any:
-    """Make the inside of a series."""
+    """Make the manager of a series."""
     managers: Any = importlib.import_module("pandas.core.internals.managers")
     return managers.SingleBlockManager(block, axis)
 
 
 def reduce_arrow_array(_pickler: Pickler, array: Any) -> Any:
-    """Take an array of Arrow's apart into its chunks; pandas copies it into a single one first.
+    """Reduce an Arrow array to its chunks, which pandas would first copy into one.
 
-    Of a part of a chunk, Arrow pickles all of the chunk: then the copy is the smaller evil.
+    For a part of a chunk, Arrow pickles the whole chunk: then the copy is better.
     """
     data = getattr(array, "_pa_array", None)
     if data is None or not data.num_chunks or data.get_total_buffer_size() > 2 * data.nbytes:

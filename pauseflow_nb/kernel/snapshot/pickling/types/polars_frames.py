@@ -23,7 +23,7 @@ def reduce_frame(_pickler: Pickler, frame: Any) -> Any:
         return NotImplemented
     if not all(dtype.is_numeric() or dtype.is_temporal() or str(dtype) in _BY_ARROW for dtype in table.dtypes):
         return NotImplemented
-    # Arrow does not know what polars knows about the order, which spares it work.
+    # Arrow does not store that polars knows a column to be sorted, which saves work.
     order = {s.name: s.flags["SORTED_DESC"] for s in table if s.flags["SORTED_ASC"] or s.flags["SORTED_DESC"]}
     return make_frame, (table.to_arrow(compat_level=pl.CompatLevel.newest()), is_series, order)
 
@@ -42,7 +42,7 @@ def reduce_plan(_pickler: Pickler, plan: Any) -> Any:
     state = plan.__getstate__()
     if b"__main__" in state:
         raise CannotSave(
-            "it holds a function of the notebook, which would not see later changes; make it where it is used"
+            "it holds a function of the notebook, which would not see later changes; make it where you use it"
         )
     return copyreg.__newobj__, (type(plan),), state  # type: ignore[attr-defined]
 

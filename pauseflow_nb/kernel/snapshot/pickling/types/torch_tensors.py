@@ -1,4 +1,4 @@
-"""Reduce torch tensors by their storages, so that tied weights, views and `from_numpy` stay what they are.
+"""Reduce torch tensors by their storages, so that tied weights, views and `from_numpy` still share memory.
 
 Pickles name the `make_…` functions, so their names and arguments may never change.
 """
@@ -11,10 +11,10 @@ from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave
 
 
 def reduce_tensor(_pickler: Pickler, tensor: Any) -> Any:
-    """Add the gradient, which torch's own way leaves out: an optimiser would then do nothing, without a word.
+    """Reduce a tensor with its gradient, which torch leaves out: an optimiser would then silently do nothing.
 
-    The computation that a tensor came from cannot be saved. Such a tensor comes back as a plain value:
-    `backward()` through it then raises, instead of ending at it.
+    The computation that a tensor came from cannot be saved. Such a tensor is restored as a plain value: `backward()`
+    through it then raises an error, instead of ending there.
     """
     if not tensor.is_leaf:
         detached = tensor.detach()
@@ -27,7 +27,7 @@ def reduce_tensor(_pickler: Pickler, tensor: Any) -> Any:
 
 
 def set_tensor(tensor: Any, state: tuple[Any, Any]) -> None:
-    """Give a tensor its gradient."""
+    """Set the gradient of a tensor."""
     own, gradient = state
     if own is not None:
         tensor.__setstate__(own)

@@ -1,7 +1,7 @@
-"""List kinds of objects that cannot be saved, with a reason that says what to do instead.
+"""List types of objects that cannot be saved, each with the reason and what to do instead.
 
-Most refuse by themselves, in words about pickle. Some do not refuse and come back as something else:
-an open file as a StringIO, for example. Those are the reason why this list exists.
+For most of them, pickle raises an error of its own, which does not help users. Others would be restored as something
+else, such as an open file as a StringIO.
 """
 
 import io
@@ -11,14 +11,14 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 
 
 class CannotSave(Exception):
-    """An object that must not be saved; carries the reason."""
+    """An object that cannot be saved, with the reason."""
 
 
 _SETUP = "open it in a `%%setup` cell"
 #: Reason by the type's module and name; a star stands for every type of that module.
 _REASONS = {
-    "builtins.generator": "a generator is in the middle of its work; make a list of it, or make it anew where it is used",
-    "builtins.async_generator": "a generator is in the middle of its work; make it anew where it is used",
+    "builtins.generator": "a generator is in the middle of its work; make a list of it, or make it where you use it",
+    "builtins.async_generator": "a generator is in the middle of its work; make it again where you use it",
     "builtins.coroutine": "a coroutine that has not been awaited; await it before the pause",
     "builtins.frame": "a frame of running code",
     "_thread.lock": "a lock belongs to this process",
@@ -41,7 +41,7 @@ _REASONS = {
     "weakref.finalize": "it is bound to the end of an object in this process",
     "mmap.mmap": "a memory-mapped file; map it in a `%%setup` cell, or use numpy.memmap",
     "_contextvars.Token": "it can undo a change only in the context that made it",
-    "_csv.writer": "it writes into a file; make it anew where it is used",
+    "_csv.writer": "it writes into a file; make it again where you use it",
     "tempfile._TemporaryFileWrapper": "a temporary file; keep its name instead",
     "functools.KeyWrapper": "a key of `functools.cmp_to_key`; keep the function that compares instead",
     "_contextvars.Context": "a context belongs to this process; keep the values of its variables instead",
@@ -50,7 +50,7 @@ _REASONS = {
 
 
 def find_reason(kind: type) -> str | None:
-    """Say why objects of this type cannot be saved; None if nothing is known against them."""
+    """Return why objects of this type cannot be saved; None if no reason is known."""
     for base in kind.__mro__:
         reason = _REASONS.get(full_name(base))
         if reason is not None:
@@ -59,7 +59,7 @@ def find_reason(kind: type) -> str | None:
 
 
 def describe_error(error: Exception) -> str:
-    """Say what an error is; one of the user's own may not be able to."""
+    """Describe an error; the text of a user's own error may raise another one."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - the user's code
@@ -67,8 +67,8 @@ def describe_error(error: Exception) -> str:
 
 
 def explain_file(file: io.IOBase) -> str:
-    """Say which open file it is."""
+    """Describe an open file, and say what to do."""
     name: Any = getattr(file, "name", None)
     mode: Any = getattr(file, "mode", None)
     which = f" ({name!r}, mode {mode!r})" if isinstance(name, (str, bytes, int)) else ""
-    return f"an open file{which}; close it before the pause, or open it where it is used"
+    return f"an open file{which}; close it before the pause, or open it where you use it"

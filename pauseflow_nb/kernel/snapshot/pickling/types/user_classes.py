@@ -1,8 +1,8 @@
-"""Reduce objects of the user's own classes, and make them again without running a method of these classes.
+"""Reduce objects of the user's own classes, and restore them without calling methods of these classes.
 
-Pickle runs some while it loads an object: `__new__`, `__setitem__`, `append`, `__getattr__`. At that time the object
-has no attributes yet, so that such a method may fail, never end, or do a second time what it did when the object was
-made. And an object may share its `__dict__` with others, or be its own, which pickle forgets.
+Pickle calls some while it loads an object: `__new__`, `__setitem__`, `append`, `__getattr__`. The object then has no
+attributes yet, so such a method may fail, never end, or repeat what it did when the object was made. Also, an object
+may share its `__dict__` with others, or be its own `__dict__`, which pickle does not preserve.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 
 _WHOLE = slice(None)
-#: What cannot be changed once it is made, with the way to the plain value of an object of a subclass.
+#: Immutable type → function that returns the plain value of an object of a subclass.
 PLAIN: dict[type, Callable[[Any], Any]] = {
     int: int.__pos__,
     float: float.__pos__,
@@ -36,7 +36,7 @@ def _fill_dict(value: Any, items: dict[Any, Any]) -> None:
         put(value, key, item)
 
 
-#: What is made empty, with the way to what it holds, and the way to put that back.
+#: Mutable type → functions that read the items of an object and set them again.
 FILLED: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
     collections.OrderedDict: (lambda value: dict(collections.OrderedDict.items(value)), _fill_dict),
     dict: (lambda value: dict(dict.items(value)), _fill_dict),
@@ -45,19 +45,19 @@ FILLED: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
     bytearray: (lambda value: bytearray.__getitem__(value, _WHOLE), bytearray.extend),
     collections.deque: (lambda value: [*collections.deque.__iter__(value)], collections.deque.extend),
 }
-#: Dicts with a reduction of their own, which `reduce_own` does as well.
+#: Types of dicts with their own reduction, which `reduce_own` also handles.
 _DICTS = frozenset({collections.Counter, collections.defaultdict})
 _METHODS = ("__getattr__", "__getattribute__", "__setattr__", "__new__")
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
 def find_builtin_base(kind: type) -> type:
-    """Find the built-in type that keeps what an object of a class holds besides its attributes."""
+    """Return the built-in base that stores the contents of a class's objects besides attributes."""
     return next((base for base in kind.__mro__ if base in PLAIN or base in FILLED), object)
 
 
 def needs_care(kind: type) -> bool:
-    """Whether pickle would run methods of a user's class, or forget about its objects' `__dict__`."""
+    """Whether pickle would call methods of a user's class, or would not preserve its objects' `__dict__`."""
     base = find_builtin_base(kind)
     known = next((each for each in kind.__mro__ if each in _DICTS), base)
     if any(getattr(kind, name, None) is not getattr(known, name, None) for name in _STATE):
@@ -80,7 +80,7 @@ def _sets_dict(kind: type) -> bool:
 
 
 def reduce_own(pickler: Pickler, value: Any) -> Any:
-    """Take an object apart by its built-in type, its attributes and its slots."""
+    """Reduce an object to its built-in contents, its attributes and its slots."""
     kind = type(value)
     pickler.runs_user_code |= kind.__hash__ not in {None, object.__hash__, find_builtin_base(kind).__hash__}
     base = find_builtin_base(kind)
@@ -114,7 +114,7 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def make_own(kind: type, arguments: tuple[Any, ...]) -> Any:
-    """Make an object without its attributes and, where these can be put in later, its items."""
+    """Make an object without its attributes, and without items that can be added later."""
     base: Any = find_builtin_base(kind)
     made = base.__new__(kind, *arguments) if base in PLAIN else base.__new__(kind)
     if arguments and base not in PLAIN:
@@ -124,10 +124,10 @@ def make_own(kind: type, arguments: tuple[Any, ...]) -> Any:
 
 
 def set_own(value: Any, state: tuple[dict[str, Any] | None, dict[str, Any], Any]) -> None:
-    """Give an object its attributes, its slots and its items."""
+    """Set the attributes, slots and items of an object."""
     attributes, slots, items = state
     if attributes is not None:
-        # The very dict: others may have it too.
+        # This same dict, because other objects may share it.
         object.__setattr__(value, "__dict__", attributes)
     for name, slot in slots.items():
         object.__setattr__(value, name, slot)

@@ -1,7 +1,7 @@
 """Reduce widgets and their comms, which continue under the same id in a new kernel.
 
-What a front end has of a widget, or the runner's record of it, knows it by this id. Pickle drops who observes an object
-with traits; these rules restore them with it.
+Front ends and the runner's record identify a widget by this id. Pickle drops the observers of an object with traits;
+these rules restore them.
 
 Pickles name the `make_…` and `set_…` functions, so their names and arguments may never change.
 """
@@ -15,7 +15,7 @@ from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Redu
 
 
 def has_traits(kind: type) -> bool:
-    """Whether objects of a type are taken apart as traitlets does it."""
+    """Whether objects of a type are reduced in the way of traitlets."""
     traitlets: Any = sys.modules.get("traitlets")
     if traitlets is None or not issubclass(kind, traitlets.HasTraits):
         return False
@@ -26,21 +26,21 @@ def has_traits(kind: type) -> bool:
 
 
 def reduce_traits(_pickler: Pickler, value: Any) -> Any:
-    """Take an object with traits apart, together with who observes it."""
+    """Reduce an object with traits, with its observers."""
     handler: Any = sys.modules["traitlets"].EventHandler
     observers = [
         (name, kind, observer)
         for name, kinds in value._trait_notifiers.items()  # noqa: SLF001 - there is no public list of them
         for kind, found in kinds.items()
         for observer in found
-        # Those of the class itself come back with it.
+        # Observers that the class defines are restored with the class.
         if not isinstance(observer, handler)
     ]
     return copyreg.__newobj__, (type(value),), (value.__getstate__(), observers), None, None, set_traits  # type: ignore[attr-defined]
 
 
 def set_traits(value: Any, state: tuple[dict[str, Any], list[tuple[Any, Any, Any]]]) -> None:
-    """Give an object its values, and those who observe it."""
+    """Set the values and the observers of an object."""
     value.__setstate__(state[0])
     for name, kind, observer in state[1]:
         value._add_notifiers(observer, name, kind)  # noqa: SLF001 - `observe` would wrap some of them anew
@@ -53,9 +53,9 @@ def reduce_comm(_pickler: Pickler, comm: Any) -> Any:
 
 
 def make_comm(target_name: str, target_module: "str | None", comm_id: str, is_closed: bool) -> Any:
-    """Make a comm that is open already: the other side has not noticed that the kernel changed."""
+    """Make a comm that is already open, because the other side does not know of the new kernel."""
     if is_trial():
-        # Thrown away in a moment, it would close the one that lives.
+        # When it is dropped, it would close the live comm.
         return None
     from comm import create_comm, get_comm_manager
 
@@ -65,13 +65,13 @@ def make_comm(target_name: str, target_module: "str | None", comm_id: str, is_cl
         get_comm_manager().register_comm(made)
     kernels: Any = sys.modules.get("ipykernel.kernelbase")
     if kernels is not None and kernels.Kernel.initialized():
-        # A widget without it takes itself for closed.
+        # A widget without it considers itself closed.
         made.kernel = kernels.Kernel.instance()
     return made
 
 
 def set_comm(comm: Any, callbacks: tuple[Any, Any]) -> None:
-    """Let messages reach what they reached before, and widgets find each other by their ids."""
+    """Register the callbacks of a comm, and its widget under its id."""
     if comm is None:
         return
     comm.on_msg(callbacks[0])
