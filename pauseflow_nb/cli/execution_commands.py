@@ -41,8 +41,8 @@ _ENDED = _STATES[-3:]
 )
 @click.option(
     "--search",
-    help="List only executions whose notebook, output or id contains this text. One or two characters are looked for in "
-    "the newest 10,000 executions only.",
+    help="List only executions whose notebook, output or id contains this text. A text of one or two "
+    "characters is searched for in the newest 10,000 executions only.",
 )
 @click.option(
     "--limit", type=WholeNumberBetween(1, 10_000), default=50, show_default=True, help="Most executions to list."

@@ -178,9 +178,9 @@ def migrate_jobs(engine: sa.Engine) -> None:
 
 
 class _NewRows:
-    """Takes the place of a connection, and collects what DBOS inserts for each job: one statement then inserts all of it.
+    """Stands in for a connection and collects the rows that DBOS inserts for jobs, to insert all of them together.
 
-    DBOS itself executes two statements for each job, which costs more than all else that settles an answer.
+    DBOS itself executes two statements for each job, which takes a third of the time that it takes to settle an answer.
     """
 
     dialect = None
@@ -189,11 +189,11 @@ class _NewRows:
         self._rows: dict[sa.Table, list[dict[str, Any]]] = {}
 
     def get_execution_options(self) -> Mapping[str, Any]:
-        """Say that there are none."""
+        """Return no options."""
         return {}
 
     def execution_options(self, **_: Any) -> None:
-        """Leave out the name of DBOS's schema, which `insert` knows."""
+        """Ignore the name of DBOS's schema, which `insert` adds."""
 
     def execute(self, statement: sa.Insert, values: dict[str, Any]) -> Self:
         """Collect a row."""
@@ -202,14 +202,14 @@ class _NewRows:
         return self
 
     def fetchone(self) -> None:
-        """Say that there was no such row: see `insert`."""
+        """Report that the row did not exist: see `insert`."""
 
     def insert(self, connection: sa.Connection) -> None:
-        """Insert the rows; a job that is there already stays as it is."""
+        """Insert the rows; a job that exists already is not changed."""
         schema = "" if connection.dialect.name == "sqlite" else f"{DBOS_SCHEMA}."
         for table, rows in self._rows.items():
             names = list(rows[0])
-            # As text: SQLAlchemy compiles an insert of either database anew each time, and a text once.
+            # As text: SQLAlchemy compiles an insert with ON CONFLICT again each time, and a text once.
             statement = sa.text(
                 f"INSERT INTO {schema}{table.name} ({', '.join(names)})"  # noqa: S608  (names of DBOS's columns)
                 f" VALUES ({', '.join(f':{name}' for name in names)}) ON CONFLICT DO NOTHING"

@@ -55,7 +55,7 @@ def end_all_unanswered(connection: sa.Connection, overdue: Sequence[Row], moment
 
 @dataclass(frozen=True)
 class _Ended:
-    """How an execution is about to end: what its row will hold. To write it and read it back would take longer than the rest."""
+    """How an execution is about to end: what its row will hold. Writing the row and reading it again would take longer."""
 
     state: str
     reason: dict[str, JSON] | None

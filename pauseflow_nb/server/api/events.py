@@ -30,7 +30,7 @@ _KEEPALIVE_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
-#: Lines of the audit trail that each poll reads and remembers. If some of them are new, it reads all new ones, up to a number.
+#: Lines of the audit trail that each poll reads and remembers. If some of them are new, it reads up to 1,000 new ones.
 _FEW, _MANY = 32, 1000
 
 
