@@ -27,7 +27,6 @@ FINAL = frozenset({"completed", "failed", "cancelled"})
 _PLAIN = tuple(column for column in executions.c if not isinstance(column.type, sa.JSON))
 
 _AMONG = executions.c.id.in_(sa.bindparam("ids", expanding=True))
-_SEVERAL = sa.select(executions).where(_AMONG)
 _STARTERS = sa.select(*(executions.c[name] for name in ("id", "created_by", "options", "revocations"))).where(_AMONG)
 # In a fixed order: see `segments`.
 _LOCKED = lock_rows_of(sa.select(*_PLAIN).where(_AMONG).order_by(executions.c.id))
@@ -87,11 +86,6 @@ def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Ro
 def find(connection: sa.Connection, execution: str) -> Row | None:
     """Read a row without locking it."""
     return connection.execute(sa.select(executions).where(executions.c.id == execution)).first()
-
-
-def find_all(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
-    """Read several rows without locking them."""
-    return {row.id: row for row in connection.execute(_SEVERAL, {"ids": list(ids)})}
 
 
 def require(connection: sa.Connection, execution: str) -> Row:
