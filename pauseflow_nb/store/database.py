@@ -122,7 +122,7 @@ def name_keys(keys: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
     return {"firsts": list({key[0] for key in known}), "keys": known}
 
 
-def lock_rows_of(selected: sa.Select[Any]) -> dict[bool, sa.Select[Any]]:
+def build_locks(selected: sa.Select[Any]) -> dict[bool, sa.Select[Any]]:
     """Build two statements that lock rows: one that waits for other transactions, and one that skips their rows."""
     return {skips: lock_row(selected, skip_locked=skips) for skips in (False, True)}
 

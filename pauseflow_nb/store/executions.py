@@ -12,7 +12,7 @@ from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import Line, note, note_all
-from pauseflow_nb.store.database import are_among, lock_row, lock_rows_of, name_keys, now
+from pauseflow_nb.store.database import are_among, build_locks, lock_row, name_keys, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 #: A row of any table, with its columns as attributes.
@@ -29,7 +29,7 @@ _PLAIN = tuple(column for column in executions.c if not isinstance(column.type, 
 _AMONG = executions.c.id.in_(sa.bindparam("ids", expanding=True))
 _STARTERS = sa.select(*(executions.c[name] for name in ("id", "created_by", "options", "revocations"))).where(_AMONG)
 # In a fixed order: see `segments`.
-_LOCKED = lock_rows_of(sa.select(*_PLAIN).where(_AMONG).order_by(executions.c.id))
+_LOCKED = build_locks(sa.select(*_PLAIN).where(_AMONG).order_by(executions.c.id))
 _SET_QUEUED = (
     executions.update().where(executions.c.id == sa.bindparam("of")).values(state="queued", segment=sa.bindparam("n"))
 )
