@@ -40,7 +40,11 @@ _ENDED = _STATES[-3:]
 @click.option(
     "--state", type=click.Choice(_STATES), multiple=True, help="List only executions in this state; may be repeated."
 )
-@click.option("--search", help="List only executions whose notebook, output or id contains this text.")
+@click.option(
+    "--search",
+    help="List only executions whose notebook, output or id contains this text. A text of one or two "
+    "characters is searched for in the newest 10,000 executions only.",
+)
 @click.option(
     "--limit", type=WholeNumberBetween(1, 10_000), default=50, show_default=True, help="Most executions to list."
 )

@@ -156,11 +156,6 @@ def to_canonical(value: Any, *, mark: str = "") -> bytes:
     return rfc8785.dumps(exact(value, mark))
 
 
-def write_object(members: Mapping[str, bytes]) -> bytes:
-    """Write a JSON object as canonical JSON from members that are already written; their names are ASCII."""
-    return b"{" + b",".join(to_canonical(name) + b":" + members[name] for name in sorted(members)) + b"}"
-
-
 def _write_texts(value: Sequence[Any]) -> bytes:
     """Write lists of texts, and objects with sorted names, as canonical JSON, without checking each value."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -169,15 +164,22 @@ def _write_texts(value: Sequence[Any]) -> bytes:
 
 def _is_simple(value: Any) -> bool:
     """Whether a value holds only texts, small numbers, booleans, None, lists, and dicts with ASCII keys."""
-    kind = type(value)
-    if kind is str:
-        return is_whole_text(value)
-    if kind is list or kind is tuple:
-        return all(map(_is_simple, value))
-    if kind is dict:
-        is_simple = all(type(key) is str and key.isascii() for key in value) and not _is_like_integer(value)
-        return is_simple and all(map(_is_simple, value.values()))
-    return value is None or kind is bool or (kind is int and abs(value) < 2**53)
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        kind = type(each)
+        if kind is str:
+            if not each.isascii() and not is_whole_text(each):
+                return False
+        elif kind is dict:
+            if not all(type(key) is str and key.isascii() for key in each) or _is_like_integer(each):
+                return False
+            waiting += each.values()
+        elif kind is list or kind is tuple:
+            waiting += each
+        elif each is not None and kind is not bool and not (kind is int and abs(each) < 2**53):
+            return False
+    return True
 
 
 def exact(value: Any, mark: str = "") -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.decisions.digests import CellDigest, CellList, to_canonical, write_object
+from pauseflow_nb.decisions.digests import CellDigest, CellList, to_canonical
 from pauseflow_nb.errors import InvalidRecord
 from pauseflow_nb.json_values import JSON
 
@@ -28,9 +28,6 @@ ENDED = "https://pauseflow-nb.org/end/v1"
 WAITING = "https://pauseflow-nb.org/waiting/v1"
 #: Keys in the notebook's metadata, under `pauseflow`: the records' envelopes, oldest first; the one of `WAITING`.
 DECISIONS, WAITS = "decisions", "waiting"
-
-#: Placeholder for a list of cells while the rest is written; canonical JSON has no such byte.
-_LIST = b"\0"
 
 
 @dataclass(frozen=True)
@@ -61,14 +58,15 @@ class Statement:
     def write_around_cells(self) -> list[bytes]:
         """Write the texts before, between and after the two lists of cells."""
         members = {"execution": self.execution, "number": self.number, "previous": self.previous, **self.facts}
-        written = {name: to_canonical(each) for name, each in members.items()}
-        whole = {
-            "_type": to_canonical(_STATEMENT),
-            "predicate": write_object({**written, "cells": _LIST}),
-            "predicateType": to_canonical(self.kind),
-            "subject": _LIST,
-        }
-        return write_object(whole).split(_LIST)
+        # The names of members are ASCII, which RFC 8785 sorts as Python does.
+        before = to_canonical({name: each for name, each in members.items() if name < "cells"})
+        after = to_canonical({name: each for name, each in members.items() if name > "cells"})
+        kind = to_canonical(self.kind)
+        return [
+            b'{"_type":"%s","predicate":{%s"cells":' % (_STATEMENT.encode(), before[1:-1] + (b"," * (before != b"{}"))),
+            b',%s,"predicateType":%s,"subject":' % (after[1:], kind),
+            b"}",
+        ]
 
     @classmethod
     def from_json(cls, value: Any) -> "Statement":

@@ -59,11 +59,12 @@ class Clock:
         """
         store = self._store
         self._found = {_SCHEDULES}
-        settled = self._settle_due(execution)
+        settled, is_done = self._settle_due(execution)
         # Read beyond those that cannot be settled: they stay due, and must not hide others.
         more = len(self._failed)
         with reading(store.engine) as connection:
-            unfinished = executions.list_to_record(connection, 20 + more)
+            # Finishing a notebook takes longer than settling many suspensions, which are late already.
+            unfinished = executions.list_to_record(connection, (20 if is_done else 1) + more)
             reminders = suspensions.list_to_remind(connection, execution, 20 + more)
             abandoned = [] if execution is not None else executions.list_abandoned(connection, 20 + more)
         if execution is None:
@@ -89,8 +90,12 @@ class Clock:
             self.sweep(claim.execution)
         return row
 
-    def _settle_due(self, execution: str | None) -> int:
-        """Settle what is due, in groups, until nothing is left or other work has waited long enough."""
+    def _settle_due(self, execution: str | None) -> tuple[int, bool]:
+        """Settle what is due, in groups, until nothing is left or other work has waited long enough.
+
+        Returns:
+            How many were settled, and whether nothing is left.
+        """
         settled, end = 0, time.monotonic() + _SETTLING_SECONDS
         while True:
             at_once = _AT_ONCE + len(self._failed)
@@ -99,8 +104,9 @@ class Clock:
             self._found.update(due)
             found = self._settle_group(due) if due else 0
             settled += found
-            if len(due) < at_once or not found or time.monotonic() > end:
-                return settled
+            is_done = len(due) < at_once or not found
+            if is_done or time.monotonic() > end:
+                return settled, is_done
 
     def _settle_group(self, due: list[Claim]) -> int:
         """Settle suspensions that only wake or end their execution in one transaction, and the others one by one."""
@@ -140,7 +146,7 @@ class Clock:
             else:
                 left.append(claim)
         if settlements:
-            time_out_all(connection, self._store.jobs, settlements)
+            time_out_all(connection, self._store.jobs, settlements, moment)
         if unanswered:
             end_all_unanswered(connection, unanswered, moment)
         return len(settlements) + len(unanswered), left

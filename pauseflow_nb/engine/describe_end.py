@@ -1,9 +1,10 @@
 """Describe how an execution ended, for its notebook and its decision record."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pauseflow_nb.actions import name_decision
 from pauseflow_nb.identity import in_words
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import Row
 
@@ -11,13 +12,29 @@ if TYPE_CHECKING:
     from pauseflow_nb.runner.cards import Decision
 
 
-def describe_end(row: Row) -> str:
+class HasEnded(Protocol):
+    """An execution that has ended, or is about to."""
+
+    @property
+    def state(self) -> str:
+        """Its final state."""
+
+    @property
+    def reason(self) -> dict[str, JSON] | None:
+        """Why: `{kind, by, text}`."""
+
+    @property
+    def ended_at(self) -> float | None:
+        """When, in seconds since 1970."""
+
+
+def describe_end(row: Row | HasEnded) -> str:
     """Describe how an execution ended, and who or what ended it."""
     reason = row.reason or {}
     return f"{name_decision(None, _action(row), by=str(reason.get('by') or ''))} by {_by_whom(row)}."
 
 
-def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
+def describe_ending_decision(row: Row | HasEnded, suspension: Row | None) -> "Decision":
     """Describe the decision that ended an execution, for the card of the question."""
     from pauseflow_nb.runner.cards import Decision  # lazily: a server that ends nothing needs no notebooks
 
@@ -34,12 +51,12 @@ def describe_ending_decision(row: Row, suspension: Row | None) -> "Decision":
     )
 
 
-def _action(row: Row) -> str:
+def _action(row: Row | HasEnded) -> str:
     is_timeout = (row.reason or {}).get("kind") == "timeout"
     return "timeout" if is_timeout else {"cancelled": "cancel"}.get(row.state, row.state)
 
 
-def _by_whom(row: Row) -> str:
+def _by_whom(row: Row | HasEnded) -> str:
     from pauseflow_nb.runner.card_text import format_moment  # lazily: see above
 
     reason = row.reason or {}

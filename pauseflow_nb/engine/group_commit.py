@@ -86,7 +86,7 @@ def _apply_all(connection: sa.Connection, jobs: Jobs, answers: Sequence[Answer])
     found = [(answer, _find_settlement(answer, each, moment)) for answer, each in zip(answers, rows, strict=True)]
     settlements = [settlement for _, settlement in found if settlement is not None]
     if settlements:
-        resume_all(connection, jobs, settlements)
+        resume_all(connection, jobs, settlements, moment)
     return {id(answer) for answer, settlement in found if settlement is not None}
 
 

@@ -6,8 +6,8 @@ needs it.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -63,15 +63,17 @@ class Jobs:
         if self._client is None:
             raise _NotReady
         queues = find_queues(connection, [(execution, n) for execution, n, _ in jobs])
+        rows: Any = _NewRows()
         for execution, n, job in jobs:
             name, queue = _name(execution, n, job), name_queue(queues.get((execution, n), DEFAULT_QUEUE))
             self._client.enqueue_in_transaction(
-                connection,
+                rows,
                 {"workflow_name": JOB, "queue_name": queue, "workflow_id": name, "app_version": VERSION},
                 execution,
                 n,
                 job,
             )
+        rows.insert(connection)
 
     def forget(self, execution: str, jobs: Iterable[tuple[int, int]]) -> None:
         """Remove jobs that are no longer needed.
@@ -173,6 +175,47 @@ def migrate_jobs(engine: sa.Engine) -> None:
     except Exception as problem:
         # Whatever the error is, the caller can only report it and try again.
         raise StoreUnavailable(named(engine), f"the job tables cannot be made: {problem}") from problem
+
+
+class _NewRows:
+    """Stands in for a connection and collects the rows that DBOS inserts for jobs, to insert all of them together.
+
+    DBOS itself executes two statements for each job, which takes a third of the time that it takes to settle an answer.
+    """
+
+    dialect = None
+
+    def __init__(self) -> None:
+        self._rows: dict[sa.Table, list[dict[str, Any]]] = {}
+
+    def get_execution_options(self) -> Mapping[str, Any]:
+        """Return no options."""
+        return {}
+
+    def execution_options(self, **_: Any) -> None:
+        """Ignore the name of DBOS's schema, which `insert` adds."""
+
+    def execute(self, statement: sa.Insert, values: dict[str, Any]) -> Self:
+        """Collect a row."""
+        assert isinstance(statement.table, sa.Table)
+        self._rows.setdefault(statement.table, []).append(values)
+        return self
+
+    def fetchone(self) -> None:
+        """Report that the row did not exist: see `insert`."""
+
+    def insert(self, connection: sa.Connection) -> None:
+        """Insert the rows; a job that exists already is not changed."""
+        schema = "" if connection.dialect.name == "sqlite" else f"{DBOS_SCHEMA}."
+        for table, rows in self._rows.items():
+            names = list(rows[0])
+            # As text: SQLAlchemy compiles an insert with ON CONFLICT again each time, and a text once.
+            statement = sa.text(
+                f"INSERT INTO {schema}{table.name} ({', '.join(names)})"  # noqa: S608  (names of DBOS's columns)
+                f" VALUES ({', '.join(f':{name}' for name in names)}) ON CONFLICT DO NOTHING"
+            )
+            types = [sa.bindparam(name, type_=table.c[name].type) for name in names]
+            connection.execute(statement.bindparams(*types), rows)
 
 
 class _NotReady(Exception):

@@ -39,16 +39,14 @@ class Settlement:
     comment: str | None = None
 
 
-def resume_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement]) -> None:
-    """Settle open suspensions, and wake their executions; the caller holds all rows."""
-    moment = now(connection)
+def resume_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
+    """Settle open suspensions at a moment, and wake their executions; the caller holds all rows."""
     suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in settlements], moment)
     _wake_all(connection, jobs, settlements, "resume", moment)
 
 
-def time_out_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement]) -> None:
-    """Settle suspensions whose deadline has passed, and wake their executions; the caller holds all rows."""
-    moment = now(connection)
+def time_out_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
+    """Settle suspensions whose deadline has passed at a moment, and wake their executions; the caller holds all rows."""
     suspensions.time_out_all(connection, [each.suspension for each in settlements], moment)
     _wake_all(connection, jobs, settlements, "timeout", moment)
 

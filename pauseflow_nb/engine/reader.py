@@ -165,7 +165,8 @@ class Reader(OpenStore):
 
         Args:
             states: List only executions in these states.
-            text: List only executions whose notebook, output or id contains this text.
+            text: List only executions whose notebook, output or id contains this text. A text of one or two characters is
+                searched for in the newest 10,000 executions only.
             after: List only executions after this one: the last one of the previous page.
             limit: Most executions to list.
             offset: Number of executions to skip.

@@ -192,9 +192,10 @@ class Settling:
         comment = shorten_comment(envelope)
         details = {} if comment is None else {"comment": comment}
         if len(approvals["given"]) + 1 >= needed and suspension.kind != "pause":
-            approved = [*approvals["given"], suspensions.make_approval(by, comment, now(self.connection))]
+            moment = now(self.connection)
+            approved = [*approvals["given"], suspensions.make_approval(by, comment, moment)]
             known = {"envelope": envelope, "is_sent": True, "approvals": approved, "seen": seen, "comment": comment}
-            resume_all(self.connection, self.jobs, [self._make_settlement(suspension, by, **known)])
+            resume_all(self.connection, self.jobs, [self._make_settlement(suspension, by, **known)], moment)
             return self._respond(200, claim, action="resume")
         approvals["given"] = suspensions.approve(self.connection, suspension, by, comment)
         count = len(approvals["given"])

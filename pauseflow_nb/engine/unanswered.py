@@ -1,11 +1,13 @@
 """End one or many executions whose questions nobody has answered in time."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.decision_records import MadeDecision, name_records, record_decisions
+from pauseflow_nb.engine.decision_records import MadeDecision, record_decisions
 from pauseflow_nb.engine.describe_end import describe_ending_decision
+from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import audit, executions, suspensions
 from pauseflow_nb.store.executions import Ending, Row
 from pauseflow_nb.store.views import name_settlement
@@ -43,7 +45,18 @@ def end_all_unanswered(connection: sa.Connection, overdue: Sequence[Row], moment
         for each in overdue
     ]
     audit.note_all(connection, lines, moment)
-    executions.end_all(connection, [make_ending(each) for each in overdue], moment)
-    ended = executions.find_all(connection, [each.execution for each in overdue])
-    made = [MadeDecision(each, describe_ending_decision(ended[each.execution], each), None) for each in overdue]
-    name_records(connection, record_decisions(connection, made, moment))
+    endings = [make_ending(each) for each in overdue]
+    made = [
+        MadeDecision(each, describe_ending_decision(_Ended(ending.state, ending.reason, moment), each), None)
+        for each, ending in zip(overdue, endings, strict=True)
+    ]
+    executions.end_all(connection, endings, moment, record_decisions(connection, made, moment))
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How an execution is about to end: what its row will hold. Writing the row and reading it again would take longer."""
+
+    state: str
+    reason: dict[str, JSON] | None
+    ended_at: float

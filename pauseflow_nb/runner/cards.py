@@ -121,7 +121,7 @@ def make_facts(decision: Decision, question: Mapping[str, Any]) -> dict[str, Any
         decision: The decision.
         question: Its question: `kind`, `schema` and `labels`.
     """
-    facts = asdict(decision)
+    facts = {**vars(decision)}
     by_whom = facts.pop("by_whom")
     done = card_text.name_decision_on(question, decision.action, decision.by)
     # A plain text is both the answer and its comment.

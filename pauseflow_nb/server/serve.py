@@ -41,6 +41,9 @@ _ALLOWED_HANDLERS = frozenset(
         "TrailingSlashHandler",
     }
 )
+#: How long one thread may hold Python's global lock while another waits for it. The event loop releases the lock whenever
+#: it sends a response, and would wait up to Python's usual 5 ms each time while another thread settles answers.
+_SWITCH_SECONDS = 0.0005
 #: Largest request for the login, in bytes. Links and REST API have their own limits.
 _LARGEST_BODY = 64 * 1024
 
@@ -102,6 +105,7 @@ def serve(
     assert isinstance(extension, PauseflowExtension)
     token = server.identity_provider.token if is_generated else ""
     extension.on_ready = lambda: say(str(server.connection_url), token)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server.start()
 
 

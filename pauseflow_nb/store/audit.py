@@ -14,6 +14,7 @@ from pauseflow_nb.store.tables import audit
 
 Row: TypeAlias = sa.Row[Any]
 
+_INSERT = audit.insert()
 _PLAIN = tuple(column for column in audit.c if column.name != "details")
 
 
@@ -68,7 +69,7 @@ def note_all(connection: sa.Connection, lines: Iterable[Line], moment: float | N
         }
         for line in lines
     ]
-    connection.execute(audit.insert(), rows)
+    connection.execute(_INSERT, rows)
 
 
 def add_details(connection: sa.Connection, details: Mapping[str, Mapping[str, JSON]], *what: str) -> None:

@@ -6,6 +6,17 @@ import sqlalchemy as sa
 
 from pauseflow_nb.store.tables import audit, executions
 
+_LAST_LINES = (
+    sa.select(audit.c.id, audit.c.execution, audit.c.what, audit.c.step)
+    .where(audit.c.id >= sa.bindparam("lowest"))
+    .order_by(audit.c.id.desc())
+    .limit(sa.bindparam("most"))
+)
+_STANDING = sa.select(*(executions.c[name] for name in ("id", "state", "segment", "cells_done", "cells_total")))
+# In the order of the index, so that SQLite uses it: if `ANALYZE` found one state only, it would read all executions.
+_RUNNING = _STANDING.where(executions.c.state == "running").order_by(executions.c.created_at)
+_SOME = _STANDING.where(executions.c.id.in_(sa.bindparam("ids", expanding=True)))
+
 
 @dataclass(frozen=True)
 class Line:
@@ -28,28 +39,26 @@ class Standing:
     cells_total: int
 
 
-def last_lines(connection: sa.Connection, limit: int) -> list[Line]:
+def last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[Line]:
     """Read the last lines of the audit trail, oldest first.
 
     PostgreSQL assigns ids before it commits, so a new line may have a lower id than one that was already read: a
     query for "all after the last id" would miss it, so a reader must remember the lines that it has seen.
+
+    Args:
+        connection: The database.
+        limit: Most lines to read.
+        lowest: The lowest id to read.
     """
-    columns = (audit.c.id, audit.c.execution, audit.c.what, audit.c.step)
-    rows = connection.execute(sa.select(*columns).order_by(audit.c.id.desc()).limit(limit))
-    return [Line(*row) for row in reversed(list(rows))]
+    found = connection.execute(_LAST_LINES, {"lowest": lowest, "most": limit}).all()
+    return [Line(*row) for row in reversed(found)]
 
 
 def running(connection: sa.Connection) -> list[Standing]:
     """Read the progress of running executions, which the audit trail does not hold."""
-    return _standing(connection, executions.c.state == "running")
+    return [Standing(*found) for found in connection.execute(_RUNNING)]
 
 
 def standing(connection: sa.Connection, ids: list[str]) -> list[Standing]:
     """Read the state and progress of some executions; removed ones are left out."""
-    return _standing(connection, executions.c.id.in_(ids))
-
-
-def _standing(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Standing]:
-    row = executions.c
-    columns = (row.id, row.state, row.segment, row.cells_done, row.cells_total)
-    return [Standing(*found) for found in connection.execute(sa.select(*columns).where(where))]
+    return [Standing(*found) for found in connection.execute(_SOME, {"ids": ids})]

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -87,15 +87,18 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
+#: The clock of each database. Statements that run often are built once: building one takes longer than executing it.
+_CLOCKS = {
+    # unixepoch('subsec') is NULL before SQLite 3.42.
+    "sqlite": sa.select((sa.func.julianday("now") - 2440587.5) * 86400.0),
+    # Not now(): that is the beginning of the transaction, which may have waited for a lock since.
+    "postgresql": sa.select(sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53))),
+}
+
+
 def now(connection: sa.Connection) -> float:
     """Read the database's clock, in seconds since 1970."""
-    if connection.dialect.name == "sqlite":
-        # unixepoch('subsec') is NULL before SQLite 3.42.
-        statement = sa.select((sa.func.julianday("now") - 2440587.5) * 86400.0)
-    else:
-        # Not now(): that is the beginning of the transaction, which may have waited for a lock since.
-        statement = sa.select(sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53)))
-    return float(connection.execute(statement).scalar_one())
+    return float(connection.execute(_CLOCKS[connection.dialect.name]).scalar_one())
 
 
 def iso(seconds: float | None) -> str | None:
@@ -105,10 +108,23 @@ def iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def are_among(keys: Sequence[tuple[Any, ...]], *columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
-    """Select the rows with one of these keys; the first column finds them by an index."""
+def are_among(*columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
+    """Select the rows with one of some keys, which `name_keys` passes; the first column finds them by an index."""
     # SQLite uses no index for a comparison of several columns at once.
-    return columns[0].in_({key[0] for key in keys}), sa.tuple_(*columns).in_(keys)
+    firsts = sa.bindparam("firsts", expanding=True, type_=columns[0].type)
+    keys = sa.bindparam("keys", expanding=True, type_=sa.types.TupleType(*[column.type for column in columns]))
+    return columns[0].in_(firsts), sa.tuple_(*columns).in_(keys)
+
+
+def name_keys(keys: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return the parameters of a statement with `are_among`."""
+    known = list(keys)
+    return {"firsts": list({key[0] for key in known}), "keys": known}
+
+
+def build_locks(selected: sa.Select[Any]) -> dict[bool, sa.Select[Any]]:
+    """Build two statements that lock rows: one that waits for other transactions, and one that skips their rows."""
+    return {skips: lock_row(selected, skip_locked=skips) for skips in (False, True)}
 
 
 def lock_row(statement: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:
@@ -215,7 +231,8 @@ class _Writer:
         lost. Not in an engine's "begin" event: DBOS's migrations begin their own.
         """
         deadline = time.monotonic() + self.patience.total_seconds()
-        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("PRAGMA busy_timeout=0")
         try:
             while True:
                 try:
@@ -227,7 +244,7 @@ class _Writer:
                 else:
                     return
         finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(self.patience.total_seconds() * 1000)}")
+            driver.execute(f"PRAGMA busy_timeout={int(self.patience.total_seconds() * 1000)}")
 
 
 def _is_busy(problem: BaseException | None) -> bool:

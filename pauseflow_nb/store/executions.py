@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import Line, note, note_all
-from pauseflow_nb.store.database import are_among, lock_row, now
+from pauseflow_nb.store.database import are_among, build_locks, lock_row, name_keys, now
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 #: A row of any table, with its columns as attributes.
@@ -24,6 +25,25 @@ STATES = ("queued", "running", "suspended", "waiting", "paused", "completed", "f
 FINAL = frozenset({"completed", "failed", "cancelled"})
 
 _PLAIN = tuple(column for column in executions.c if not isinstance(column.type, sa.JSON))
+
+_AMONG = executions.c.id.in_(sa.bindparam("ids", expanding=True))
+_STARTERS = sa.select(*(executions.c[name] for name in ("id", "created_by", "options", "revocations"))).where(_AMONG)
+# In a fixed order: see `segments`.
+_LOCKED = build_locks(sa.select(*_PLAIN).where(_AMONG).order_by(executions.c.id))
+_SET_QUEUED = (
+    executions.update().where(executions.c.id == sa.bindparam("of")).values(state="queued", segment=sa.bindparam("n"))
+)
+_END = (
+    executions.update()
+    .where(executions.c.id == sa.bindparam("of"))
+    .values({name: sa.bindparam(name) for name in ("state", "reason", "error", "ended_at", "record_due")})
+)
+_PARENTS = sa.select(executions.c.parent, executions.c.nested).where(_AMONG, executions.c.parent.is_not(None))
+_QUEUES = (
+    sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
+    .join(executions, executions.c.id == segments.c.execution)
+    .where(executions.c.queues.is_not(None), *are_among(segments.c.execution, segments.c.n))
+)
 
 #: The option that names the caller of sudo who started it.
 _VIA = "created_via"
@@ -60,19 +80,12 @@ def find_starter(row: Row) -> Who:
 
 def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
     """Read who started executions, and how often their links were revoked."""
-    columns: list[sa.Column[Any]] = [executions.c[name] for name in ("id", "created_by", "options", "revocations")]
-    found = connection.execute(sa.select(*columns).where(executions.c.id.in_(ids)))
-    return {row.id: row for row in found}
+    return {row.id: row for row in connection.execute(_STARTERS, {"ids": list(ids)})}
 
 
 def find(connection: sa.Connection, execution: str) -> Row | None:
     """Read a row without locking it."""
     return connection.execute(sa.select(executions).where(executions.c.id == execution)).first()
-
-
-def find_all(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
-    """Read several rows without locking them."""
-    return {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
 
 
 def require(connection: sa.Connection, execution: str) -> Row:
@@ -97,14 +110,9 @@ def find_queues(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> d
 
     Executions that use only the default queue are left out.
     """
-    statement = (
-        sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
-        .join(executions, executions.c.id == segments.c.execution)
-        .where(executions.c.queues.is_not(None), *are_among(keys, segments.c.execution, segments.c.n))
-    )
     return {
         (row.execution, row.n): QueuePlan.parse(row.queues).find(row.first_cell)
-        for row in connection.execute(statement)
+        for row in connection.execute(_QUEUES, name_keys(keys))
     }
 
 
@@ -120,9 +128,7 @@ def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
 
 def lock_all(connection: sa.Connection, ids: Sequence[str], *, skip_locked: bool = False) -> dict[str, Row]:
     """Lock several rows, and read the columns that are not JSON; lock the segments' rows before."""
-    # In a fixed order: see `segments.lock_all`.
-    statement = sa.select(*_PLAIN).where(executions.c.id.in_(ids)).order_by(executions.c.id)
-    return {row.id: row for row in connection.execute(lock_row(statement, skip_locked=skip_locked))}
+    return {row.id: row for row in connection.execute(_LOCKED[skip_locked], {"ids": list(ids)})}
 
 
 def find_owner(connection: sa.Connection, output: str) -> Row | None:
@@ -138,9 +144,7 @@ def set_state(connection: sa.Connection, execution: str, state: str, **values: A
 
 def set_queued(connection: sa.Connection, numbers: Mapping[str, int]) -> None:
     """Change the states of executions to `queued`, with the number of the next segment of each."""
-    statement = executions.update().where(executions.c.id == sa.bindparam("of")).values(state="queued")
-    rows = [{"of": execution, "segment": n} for execution, n in numbers.items()]
-    connection.execute(statement.values(segment=sa.bindparam("segment")), rows)
+    connection.execute(_SET_QUEUED, [{"of": execution, "n": n} for execution, n in numbers.items()])
 
 
 @dataclass(frozen=True)
@@ -165,10 +169,20 @@ def end(connection: sa.Connection, execution: str, state: str, **how: Any) -> No
     end_all(connection, [Ending(execution, state, **how)], now(connection))
 
 
-def end_all(connection: sa.Connection, endings: Sequence[Ending], moment: float) -> None:
-    """Change executions to final states at a moment; see `end`."""
-    names = ("state", "reason", "error", "ended_at", "record_due")
-    statement = executions.update().where(executions.c.id == sa.bindparam("of"))
+def end_all(
+    connection: sa.Connection,
+    endings: Sequence[Ending],
+    moment: float,
+    details: Mapping[str, Mapping[str, JSON]] = MappingProxyType({}),
+) -> None:
+    """Change executions to final states at a moment; see `end`.
+
+    Args:
+        connection: The transaction.
+        endings: How each ends.
+        moment: When, in seconds since 1970.
+        details: Further details for the line of each in the audit trail, by execution.
+    """
     rows = [
         {
             "of": each.execution,
@@ -180,9 +194,16 @@ def end_all(connection: sa.Connection, endings: Sequence[Ending], moment: float)
         }
         for each in endings
     ]
-    connection.execute(statement.values({name: sa.bindparam(name) for name in names}), rows)
+    connection.execute(_END, rows)
     lines = [
-        Line(each.execution, each.state, each.by, None, None, {"kind": (each.reason or {}).get("kind")})
+        Line(
+            each.execution,
+            each.state,
+            each.by,
+            None,
+            None,
+            {"kind": (each.reason or {}).get("kind"), **details.get(each.execution, {})},
+        )
         for each in endings
     ]
     note_all(connection, lines, moment)
@@ -357,9 +378,7 @@ def is_named_in_answers(connection: sa.Connection, execution: str, word: str) ->
 
 def _wake_parents(connection: sa.Connection, ids: Sequence[str], moment: float) -> None:
     """Make the parents' suspensions due, so that the clock checks whether all children have ended."""
-    columns = (executions.c.parent, executions.c.nested)
-    children = sa.select(*columns).where(executions.c.id.in_(ids), executions.c.parent.is_not(None))
-    for row in connection.execute(children).all():
+    for row in connection.execute(_PARENTS, {"ids": list(ids)}).all():
         where = (
             suspensions.c.execution == row.parent,
             suspensions.c.segment == row.nested["segment"],

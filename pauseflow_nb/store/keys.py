@@ -5,6 +5,7 @@ The newest key signs, the older ones verify, and withdrawn ones are only recogni
 """
 
 import base64
+import functools
 import hashlib
 import secrets
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pauseflow_nb.store.tables import callbacks, executions, keys, segments, ste
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+_ALL = sa.select(keys).order_by(keys.c.id)
+_WITHDRAWN = sa.select(keys.c.id).where(keys.c.withdrawn_at.is_not(None))
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,14 @@ def read_signer(connection: sa.Connection) -> Signer:
     A transaction that stores something signed must lock its segment's row first: see `rotate`.
     """
     found = _all(connection)
-    return Signer([key.secret for key in found], withdrawn={key.id for key in found if key.withdrawn_at is not None})
+    return _make_signer(
+        tuple(key.secret for key in found), frozenset(key.id for key in found if key.withdrawn_at is not None)
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _make_signer(secrets_of_keys: tuple[str, ...], withdrawn: frozenset[int]) -> Signer:
+    return Signer(secrets_of_keys, withdrawn=withdrawn)
 
 
 def list_keys(connection: sa.Connection) -> list[Key]:
@@ -157,7 +168,7 @@ def require_valid(connection: sa.Connection, claim: Claim) -> None:
 
 def list_withdrawn(connection: sa.Connection) -> set[int]:
     """List the numbers of the withdrawn keys."""
-    return set(connection.execute(sa.select(keys.c.id).where(keys.c.withdrawn_at.is_not(None))).scalars())
+    return set(connection.execute(_WITHDRAWN).scalars())
 
 
 def _sign_again(connection: sa.Connection, table: sa.Table, before: Signer, after: Signer) -> None:
@@ -191,7 +202,7 @@ def _new_private() -> str:
 
 
 def _all(connection: sa.Connection) -> list[Row]:
-    return list(connection.execute(sa.select(keys).order_by(keys.c.id)))
+    return list(connection.execute(_ALL))
 
 
 def _state(key: Row, newest: Row) -> str:

@@ -6,11 +6,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import UnknownExecution
-from pauseflow_nb.store.search import can_be_stored, find_by_index, holds
+from pauseflow_nb.store.search import SHORTEST, can_be_stored, find_by_index, holds
 from pauseflow_nb.store.tables import executions
 
 #: How many executions a search reads before it uses the index: frequent matches are found here, without sorting.
 _NEWEST = 500
+#: Executions that are searched for a text that is too short for the index.
+_NEWEST_FOR_SHORT = 10_000
 #: The columns and the order of lists.
 _PLACE = (executions.c.id, executions.c.created_at)
 _ORDER = (executions.c.created_at.desc(), executions.c.id)
@@ -30,7 +32,8 @@ def find_ids(
     Args:
         connection: The database.
         states: Find only executions in these states.
-        text: Find only executions whose notebook, output or id contains this text.
+        text: Find only executions whose notebook, output or id contains this text. A text of one or two characters is
+            searched for in the newest 10,000 executions only.
         after: Find only executions after this one, which takes the same time for every page.
         limit: Most executions to return.
         offset: Number of executions to skip; the database reads each of them.
@@ -44,10 +47,11 @@ def find_ids(
         return []
     if not text:
         return _read_page(connection, _select_newest(_PLACE, chosen, where, limit + offset), limit, offset)
-    looked_at = _select_newest((*_PLACE, executions.c.notebook, executions.c.output), chosen, where, _NEWEST)
-    newest = looked_at.subquery()
+    is_short = len(text) < SHORTEST
+    count = _NEWEST_FOR_SHORT if is_short else _NEWEST
+    newest = _select_newest((*_PLACE, executions.c.notebook, executions.c.output), chosen, where, count).subquery()
     found = _read_page(connection, sa.select(newest).where(holds(text, newest.c)), limit, offset)
-    if len(found) == limit:
+    if is_short or len(found) == limit:
         return found
     if chosen is not None:
         where.append(executions.c.state.in_(chosen))

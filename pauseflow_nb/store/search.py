@@ -15,7 +15,7 @@ from pauseflow_nb.store.tables import executions
 INDEX = "executions_search"
 
 #: Lengths of texts that are looked up in the index.
-_SHORTEST, _LONGEST = 3, 40
+SHORTEST, _LONGEST = 3, 40
 #: Longest text, in characters; SQLite refuses to search for a text of 50,000 bytes.
 _LONGEST_PATH = 5000
 _COLUMNS = (executions.c.id, executions.c.notebook, executions.c.output)
@@ -88,12 +88,12 @@ def holds(text: str, columns: sa.ColumnCollection[str, sa.ColumnElement[str]]) -
 
 def find_by_index(connection: sa.Connection, text: str) -> sa.ColumnElement[bool]:
     """Restrict a search to matches of the index; PostgreSQL uses its index without another condition."""
-    if connection.dialect.name != "sqlite" or len(text) < _SHORTEST:
+    if connection.dialect.name != "sqlite":
         return sa.true()
     has_index = sa.text("SELECT 1 FROM sqlite_master WHERE name = :name").bindparams(name=INDEX)
     if connection.execute(has_index).first() is None:
         return sa.true()
     index = sa.table(INDEX, sa.column("id"), sa.column(INDEX))
-    pieces = {text[at : at + _SHORTEST] for at in range(min(len(text), _LONGEST) - _SHORTEST + 1)}
+    pieces = {text[at : at + SHORTEST] for at in range(min(len(text), _LONGEST) - SHORTEST + 1)}
     query = " AND ".join('"{}"'.format(piece.replace('"', '""')) for piece in sorted(pieces))
     return executions.c.id.in_(sa.select(index.c.id).where(index.c[INDEX].op("MATCH")(query)))

@@ -13,9 +13,18 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import are_among, lock_row, now
+from pauseflow_nb.store.database import are_among, build_locks, lock_row, name_keys, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
+
+_PLACE = (segments.c.execution, segments.c.n)
+# In a fixed order: otherwise two transactions that lock the same rows could wait for each other.
+_LOCKED = build_locks(sa.select(segments).where(*are_among(*_PLACE)).order_by(*_PLACE))
+_NEWEST = (
+    sa.select(segments.c.execution, sa.func.max(segments.c.n))
+    .where(segments.c.execution.in_(sa.bindparam("ids", expanding=True)))
+    .group_by(segments.c.execution)
+)
 
 
 class HasSnapshot(Protocol):
@@ -81,10 +90,8 @@ def lock_all(
         keys: Execution and number of each segment.
         skip_locked: Whether to skip rows that another transaction has locked.
     """
-    # In a fixed order: otherwise two transactions that lock the same rows could wait for each other.
-    statement = sa.select(segments).where(*are_among(keys, segments.c.execution, segments.c.n))
-    ordered = statement.order_by(segments.c.execution, segments.c.n)
-    return {(row.execution, row.n): row for row in connection.execute(lock_row(ordered, skip_locked=skip_locked))}
+    found = connection.execute(_LOCKED[skip_locked], name_keys(keys))
+    return {(row.execution, row.n): row for row in found}
 
 
 def list_all(connection: sa.Connection, execution: str) -> list[Row]:
@@ -128,9 +135,7 @@ def next_number(connection: sa.Connection, execution: str) -> int:
 
 def next_numbers(connection: sa.Connection, ids: Sequence[str]) -> dict[str, int]:
     """Read the numbers of the next segments of executions whose rows the caller has locked."""
-    columns = (segments.c.execution, sa.func.max(segments.c.n))
-    newest = sa.select(*columns).where(segments.c.execution.in_(ids)).group_by(segments.c.execution)
-    return {execution: n + 1 for execution, n in connection.execute(newest)}
+    return {execution: n + 1 for execution, n in connection.execute(_NEWEST, {"ids": ids})}
 
 
 def find_woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None:

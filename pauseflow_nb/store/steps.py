@@ -6,9 +6,17 @@ import sqlalchemy as sa
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure, Outcome, SnapshotRef, StepBriefing
-from pauseflow_nb.store.database import are_among, now
+from pauseflow_nb.store.database import are_among, name_keys, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import steps
+
+_KEY = (steps.c.execution, steps.c.step, steps.c.run)
+_EXPORTS = sa.select(*_KEY, steps.c.exports).where(*are_among(*_KEY))
+_EXPORT = (
+    steps.update()
+    .where(*(column == sa.bindparam(f"of_{column.name}") for column in _KEY))
+    .values(exports=sa.bindparam("exports"))
+)
 
 #: States of a run that has ended by itself; one that failed or was interrupted is begun again under its number.
 ENDED = ("finished", "suspended", "exited")
@@ -135,9 +143,6 @@ def export(connection: sa.Connection, execution: str, step: str, run: int, **val
 
 def export_all(connection: sa.Connection, values: Mapping[tuple[str, str, int], Mapping[str, JSON]]) -> None:
     """Publish more values for runs that have ended, each named by its execution, step and number."""
-    columns = (steps.c.execution, steps.c.step, steps.c.run)
-    found = sa.select(*columns, steps.c.exports).where(*are_among(list(values), *columns))
-    where = [column == sa.bindparam(f"of_{column.name}") for column in columns]
     rows = [
         {
             "of_execution": row[0],
@@ -145,10 +150,10 @@ def export_all(connection: sa.Connection, values: Mapping[tuple[str, str, int], 
             "of_run": row[2],
             "exports": {**row.exports, **values[row[0], row[1], row[2]]},
         }
-        for row in connection.execute(found)
+        for row in connection.execute(_EXPORTS, name_keys(values))
     ]
     if rows:
-        connection.execute(steps.update().where(*where).values(exports=sa.bindparam("exports")), rows)
+        connection.execute(_EXPORT, rows)
 
 
 def withdraw(connection: sa.Connection, execution: str, step: str, run: int, name: str) -> None:

@@ -12,7 +12,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import decisions
-from pauseflow_nb.store.database import are_among, iso, lock_row, now
+from pauseflow_nb.store.database import are_among, build_locks, iso, lock_row, name_keys, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
 
@@ -23,6 +23,21 @@ MOST_EARLY = 100
 Key: TypeAlias = tuple[str, int, str, int]
 
 _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
+_LOCKED = build_locks(sa.select(suspensions).where(*are_among(*_KEY)).order_by(*_KEY))
+_QUESTIONS: sa.Select[Any] = sa.select(*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules).where(
+    *are_among(*_KEY), suspensions.c.state == "open"
+)
+_TIME_OUT = (
+    suspensions.update()
+    .where(*are_among(*_KEY))
+    .values(state="settled", action="timeout", settled_by="clock", settled_at=sa.bindparam("moment"))
+)
+_RESUME = (
+    suspensions.update()
+    .where(*(column == sa.bindparam(f"of_{column.name}") for column in _KEY))
+    .values(state="settled", action="resume", settled_at=sa.bindparam("moment"))
+    .values(settled_by=sa.bindparam("by"), given=sa.bindparam("given"))
+)
 
 
 def add(
@@ -88,16 +103,13 @@ def lock(connection: sa.Connection, claim: Claim) -> Row | None:
 
 def lock_all(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> dict[Key, Row]:
     """Read and keep the suspensions that claims mean; see `lock`."""
-    statement = sa.select(suspensions).where(*are_among([key_of(claim) for claim in claims], *_KEY)).order_by(*_KEY)
-    found = connection.execute(lock_row(statement, skip_locked=skip_locked))
+    found = connection.execute(_LOCKED[skip_locked], name_keys(map(key_of, claims)))
     return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
 
 
 def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Row]:
     """Read what the open suspensions ask that claims mean: `kind`, `schema`, `rules`."""
-    columns: list[sa.Column[Any]] = [*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules]
-    among = are_among([key_of(claim) for claim in claims], *_KEY)
-    found = connection.execute(sa.select(*columns).where(*among, suspensions.c.state == "open"))
+    found = connection.execute(_QUESTIONS, name_keys(map(key_of, claims)))
     return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
 
 
@@ -160,25 +172,25 @@ def settle_all(
     connection: sa.Connection, approvals: Sequence[tuple[Row, list[dict[str, JSON]]]], moment: float
 ) -> None:
     """Settle open suspensions that the caller has locked: each was resumed by the last of those who approved it."""
-    statement = suspensions.update().values(state="settled", action="resume", settled_at=moment)
-    where = [column == sa.bindparam(f"of_{column.name}") for column in _KEY]
-    changed = statement.where(*where).values(settled_by=sa.bindparam("by"), given=sa.bindparam("given"))
     rows = [
         {
-            **{f"of_{column.name}": getattr(row, column.name) for column in _KEY},
+            "of_execution": row.execution,
+            "of_segment": row.segment,
+            "of_step": row.step,
+            "of_ordinal": row.ordinal,
             "by": approved[-1]["by"],
             "given": approved,
+            "moment": moment,
         }
         for row, approved in approvals
     ]
-    connection.execute(changed, rows)
+    connection.execute(_RESUME, rows)
 
 
 def time_out_all(connection: sa.Connection, overdue: Sequence[Row], moment: float) -> None:
     """Settle open suspensions that the caller has locked, because their time is over."""
-    values = {"state": "settled", "action": "timeout", "settled_by": "clock", "settled_at": moment}
-    among = are_among([key_of(make_claim(row)) for row in overdue], *_KEY)
-    connection.execute(suspensions.update().where(*among).values(**values))
+    keys = name_keys(key_of(make_claim(row)) for row in overdue)
+    connection.execute(_TIME_OUT, {**keys, "moment": moment})
 
 
 def make_approval(by: str, comment: str | None, moment: float) -> dict[str, JSON]:

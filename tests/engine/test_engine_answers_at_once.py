@@ -20,6 +20,7 @@ from pauseflow_nb.engine.authorization import Callback, Verdict
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.group_commit import Answer, NeedsOwnTransaction, settle_alone, settle_together
+from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.settling import Response
 from pauseflow_nb.errors import LinkWithdrawn, StoreUnavailable
@@ -144,15 +145,29 @@ def test_each_of_several_executions_goes_on_with_its_own_answer(stage: Stage) ->
         assert stage.queue.view(execution)["state"] == "completed"
 
 
-def test_it_takes_one_transaction(stage: Stage) -> None:
-    ids = [stage.suspended() for _ in range(4)]
+def test_it_takes_one_transaction_with_as_many_statements_as_for_one_answer(stage: Stage) -> None:
+    ids = [detached(stage) for _ in range(5)]
     settle_together(stage.queue, [answer(ids.pop())])
     commits: list[object] = []
+    statements: list[str] = []
     sa.event.listen(stage.queue.engine, "commit", commits.append)
+    sa.event.listen(
+        stage.queue.engine, "before_cursor_execute", lambda _c, _cursor, text, *_rest: statements.append(text)
+    )
+    settle_together(stage.queue, [answer(ids.pop())])
+    of_one = len(statements)
 
     settle_together(stage.queue, [answer(each) for each in ids])
 
-    assert len(commits) == 1
+    assert len(commits) == 2
+    assert len(statements) == 2 * of_one
+
+
+def detached(stage: Stage) -> str:
+    """An execution that waits, and that any worker continues: its next segment is a job."""
+    execution = stage.suspended()
+    detach(stage.queue, execution)
+    return execution
 
 
 def test_what_it_writes_is_what_one_answer_alone_writes(stage: Stage) -> None:

@@ -1,10 +1,14 @@
 """Executions go on in the queue of their next cell, and say when no worker serves it."""
 
+from typing import Any
+
 import pytest
+import sqlalchemy as sa
 from engine.stage import ME, Stage, plan, suspend
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
+from pauseflow_nb.engine.jobs import JOB, VERSION
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import fork, retry
@@ -26,6 +30,39 @@ def jobs(queue: Queue) -> dict[str, str]:
             f"SELECT workflow_uuid, queue_name FROM {schema}workflow_status WHERE status = 'ENQUEUED'"
         )
         return {row[0]: row[1] for row in found}
+
+
+def read_job(queue: Queue, name: str) -> dict[str, Any]:
+    """All that DBOS's tables hold of a job, but its name, its arguments and when and by whom it was inserted."""
+    schema = "" if queue.engine.dialect.name == "sqlite" else "pauseflow_dbos."
+    own = {"workflow_uuid", "inputs", "created_at", "updated_at", "retention_timestamp", "creator_xid"}
+    found: dict[str, Any] = {}
+    with reading(queue.engine) as connection:
+        for table in ("workflow_status", "workflow_input"):
+            where = sa.text(f"SELECT * FROM {schema}{table} WHERE workflow_uuid = :name")
+            row = connection.execute(where, {"name": name}).mappings().one()
+            found |= {f"{table}.{column}": value for column, value in row.items() if column not in own}
+    return found
+
+
+def test_a_job_is_inserted_as_dbos_itself_inserts_it(stage: Stage) -> None:
+    execution = stage.queue.start(plan(*CELLS))
+    options: Any = {"workflow_name": JOB, "queue_name": DEFAULT, "workflow_id": "theirs", "app_version": VERSION}
+    client = stage.queue.jobs._client
+    assert client is not None
+    stage.queue.change(lambda connection: client.enqueue_in_transaction(connection, options, execution, 0, 0))
+
+    assert read_job(stage.queue, f"{execution}/0") == read_job(stage.queue, "theirs")
+
+
+def test_a_job_that_is_queued_twice_stays_as_it_is(stage: Stage) -> None:
+    execution = stage.queue.start(plan(*CELLS))
+    other = stage.queue.start(plan(*CELLS))
+    before = jobs(stage.queue)
+    names = [(execution, 0, 0), (other, 0, 0), (other, 0, 1)]
+    stage.queue.change(lambda connection: stage.queue.jobs.enqueue_all(connection, names))
+
+    assert jobs(stage.queue) == before | {f"{other}/0.1": DEFAULT}
 
 
 def take(stage: Stage, execution: str, *serves: str, job: int = 0) -> str:

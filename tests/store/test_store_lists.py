@@ -142,6 +142,18 @@ def test_a_text_that_no_path_can_contain_finds_nothing(
         assert find_ids(connection, text=text) == []
 
 
+def test_a_text_of_two_characters_is_looked_for_in_the_newest_only(
+    store: sa.Engine, named: dict[str, tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_NEWEST", 1)
+    monkeypatch.setattr(listing, "_NEWEST_FOR_SHORT", 2)
+    with reading(store) as connection:
+        found = {text: find_ids(connection, text=text) for text in ("re", "e", "rep")}
+
+    newest = [f"{n:012x}" for n in (0, 1)]
+    assert found == {"re": newest, "e": newest, "rep": [*newest, "000000000003"]}
+
+
 def test_a_search_follows_what_changes_and_what_is_removed(
     store: sa.Engine, named: dict[str, tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import executions, listing, suspensions
-from pauseflow_nb.store.database import open_engine, reading
+from pauseflow_nb.store import changes, executions, listing, suspensions
+from pauseflow_nb.store.database import open_engine, reading, transaction
 from pauseflow_nb.store.migrate import migrate
 
 pytestmark = pytest.mark.one_python("the database answers")
@@ -52,4 +52,17 @@ def test_an_index_answers(sqlite_settings: Settings, call: Callable[[sa.Connecti
     migrate(engine)
 
     assert index in " ".join(plans(engine, call))
+    engine.dispose()
+
+
+def test_an_index_finds_what_runs_where_statistics_say_that_all_are_alike(sqlite_settings: Settings) -> None:
+    engine = open_engine(sqlite_settings.db)
+    migrate(engine)
+    plain = dict.fromkeys(("notebook", "document", "kernel", "cwd"), "") | {"cells_total": 1}
+    with transaction(engine) as connection:
+        for n in range(200):
+            executions.add(connection, f"{n:012x}", by="user:ann", parameters={}, steps=[], options={}, **plain)
+        connection.exec_driver_sql("ANALYZE")
+
+    assert "executions_by_state" in " ".join(plans(engine, changes.running))
     engine.dispose()

@@ -30,7 +30,7 @@ _KEEPALIVE_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
-#: Lines of the audit trail that each poll reads. If all of them are new, it reads more.
+#: Lines of the audit trail that each poll reads and remembers. If some of them are new, it reads up to 1,000 new ones.
 _FEW, _MANY = 32, 1000
 
 
@@ -117,13 +117,13 @@ class Watcher:
     def _new_lines(self, connection: sa.Connection) -> list[Line]:
         lines = last_lines(connection, _FEW)
         known = self._seen
-        if known is not None and len(lines) == _FEW and known.isdisjoint(line.id for line in lines):
-            lines = last_lines(connection, _MANY)
-        self._seen = {line.id for line in lines}
+        lowest = min(known or (), default=0)
+        if known is not None and len(lines) == _FEW and lines[0].id > lowest:
+            lines = last_lines(connection, _MANY, lowest)
+        self._seen = {line.id for line in lines[-_FEW:]}
         if known is None:
             return []
         # A line below all known lines is not new: it is only among the last lines because others were deleted.
-        lowest = min(known, default=0)
         return [line for line in lines if line.id not in known and line.id >= lowest]
 
     def _find_progress(self, moving: Iterable[Standing]) -> list[str]:
