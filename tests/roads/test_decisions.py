@@ -122,7 +122,7 @@ def test_a_decision_that_no_worker_has_written_yet_is_compared_and_is_no_change(
     assert [each.split(": ")[1] for each in changed.problems] == ["output 1 was changed"]
     assert [note.split(" was made after this notebook")[0] for note in cancelled.notes[:2]] == ["record 1", "record 2"]
     assert (approved.is_valid, ended.notes) == (True, [])
-    assert sum("is in the store" in each for each in check(rider, cut).problems) == 2
+    assert sum("is in the store but not in the notebook" in each for each in check(rider, cut).problems) == 2
 
 
 def test_each_of_several_approvals_has_its_record(rider: Rider) -> None:
