@@ -68,7 +68,8 @@ def _read(file: str) -> str:
     from pauseflow_nb.runner import file_addresses
 
     try:
-        return file_addresses.read(file) if "://" in file or file == "-" else Path(file).read_text(encoding="utf-8")
+        is_url = "://" in file or file == "-"
+        return file_addresses.read(file) if is_url else file_addresses.read_local(Path(file))
     except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
         raise InvalidParameter(f"-f {file}", f"cannot be read: {problem}") from None
 

@@ -70,7 +70,7 @@ def _read(notebook: str) -> dict[str, Any]:
     from pauseflow_nb.runner import file_addresses
 
     try:
-        text = file_addresses.read(notebook) if "://" in notebook else Path(notebook).read_text(encoding="utf-8")
+        text = file_addresses.read(notebook) if "://" in notebook else file_addresses.read_local(Path(notebook))
         document = _parse_strictly(text)
     except FileNotFoundError:
         raise NotebookNotFound(notebook) from None

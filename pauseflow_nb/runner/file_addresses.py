@@ -1,9 +1,12 @@
-"""Read and write text at a URL, with the handlers of papermill, or with fsspec for URLs that papermill does not know.
+"""Read and write text in files and at URLs, with the handlers of papermill, or with fsspec for URLs it does not know.
 
 Errors are those of the client for the kind of URL.
 """
 
+import errno
+import stat
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from pauseflow_nb import remote_files
@@ -35,6 +38,19 @@ def read(url: str) -> str:
     system, path = remote_files.open_filesystem(url)
     with system.open(path, encoding="utf-8", mode="r") as file:
         return str(file.read())
+
+
+def read_local(path: Path) -> str:
+    """Read a file on this machine as UTF-8 text.
+
+    Raises:
+        OSError: If it cannot be read, or is a device: such as `/dev/zero`, which never ends.
+        UnicodeDecodeError: If it is not UTF-8.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise OSError(errno.EINVAL, "it is a device, not a file")
+    return path.read_text(encoding="utf-8")
 
 
 def write(text: str, url: str) -> None:

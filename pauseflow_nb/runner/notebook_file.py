@@ -118,7 +118,7 @@ def _read_text(path: str) -> str:
             raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
     try:
         file = Path(path).expanduser()
-        text = file.read_text(encoding="utf-8")
+        text = file_addresses.read_local(file)
     except FileNotFoundError:
         raise NotebookNotFound(path, *_find_near(path)) from None
     except IsADirectoryError:

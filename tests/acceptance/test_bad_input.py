@@ -36,6 +36,12 @@ def test_a_missing_file(pauseflow: Pauseflow) -> None:
     assert pauseflow.executions() == []
 
 
+def test_a_device_which_may_never_end(pauseflow: Pauseflow, good: Path) -> None:
+    assert_refused(pauseflow("run", "/dev/zero", "out.ipynb"), "it is a device, not a file")
+    assert_refused(pauseflow("run", str(good), "out.ipynb", "-f", "/dev/zero"), "it is a device, not a file")
+    assert_refused(pauseflow("verify", "/dev/zero"), "it is a device, not a file")
+
+
 @pytest.mark.parametrize(
     ("command", "kind"),
     [
