@@ -219,8 +219,12 @@ def attach(
 def _kernel_in(notebook: str) -> str:
     from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL
 
+    file = Path(notebook)
+    if not file.is_file():
+        # A pipe can be read only once, and a device may never end.
+        return DEFAULT_KERNEL
     # Without nbformat, whose import would take the time that this saves.
-    metadata = json.loads(Path(notebook).read_bytes())["metadata"]
+    metadata = json.loads(file.read_bytes())["metadata"]
     return str(metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 
 

@@ -1,6 +1,8 @@
 """What a person gets wrong: a sentence that says what to do, exit code 2, and nothing stored."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import nbformat
@@ -77,6 +79,18 @@ def test_a_file_that_is_no_notebook(pauseflow: Pauseflow, content: bytes) -> Non
     (pauseflow.folder / "other.ipynb").write_bytes(content)
 
     assert_refused(pauseflow("run", "other.ipynb", "out.ipynb"), "other.ipynb", "cannot be run as a notebook")
+
+
+def test_a_pipe_is_read_once(pauseflow: Pauseflow, good: Path) -> None:
+    pipe = pauseflow.folder / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[good.read_bytes()])
+    writer.start()
+
+    ended = pauseflow("run", str(pipe), "out.ipynb")
+
+    writer.join()
+    assert ended.code == 0, ended.stderr
 
 
 def test_a_folder(pauseflow: Pauseflow) -> None:
