@@ -10,7 +10,7 @@ from engine.stage import Stage, plan
 from pauseflow_nb.engine.jobs import DBOS_SCHEMA
 from pauseflow_nb.store.database import reading
 
-#: Runs a worker until the execution has completed and no other process is registered. It refuses statements that contain
+#: Runs a worker until the execution has completed and all jobs have ended. It refuses statements that contain
 #: all of some texts, so many times, as if the disk was full; if asked to, it ends after the first of them.
 WORKS = """
 import sqlite3, sys, threading, time
@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.worker import run_worker
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import workers
 from pauseflow_nb.store.database import reading
 
 execution, left, how, *texts = sys.argv[1:]
@@ -34,12 +33,15 @@ def refuse(_connection, _cursor, statement, parameters, *_more):
             stop.set()
         raise sa.exc.OperationalError(statement, parameters, sqlite3.OperationalError("database or disk is full"))
 
-def has_others():
+schema = "pauseflow_dbos." if queue.engine.dialect.name == "postgresql" else ""
+
+def has_unended_jobs():
     with reading(queue.engine) as connection:
-        return not all(workers.is_own(row.id) for row in workers.list_all(connection))
+        statuses = connection.execute(sa.text(f"SELECT status FROM {schema}workflow_status")).scalars()
+        return set(statuses) != {"SUCCESS"}
 
 def end():
-    while queue.state(execution) != "completed" or refusals or has_others():
+    while queue.state(execution) != "completed" or refusals or has_unended_jobs():
         time.sleep(0.1)
     stop.set()
 
