@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import pytest
+import sqlalchemy as sa
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -34,6 +35,9 @@ from traitlets.config import Config
 from pauseflow_nb.kernel.control_flow import Exited, Paused
 from pauseflow_nb.kernel.ipython_extension import load
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.store.database import open_engine
+from pauseflow_nb.store.migrate import migrate
+from pauseflow_nb.store.search import INDEX
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pauseflow_nb"
@@ -224,6 +228,18 @@ def test_nginx_accepts_its_configuration(block: Block, tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+@each("sql")
+def test_postgresql_makes_the_index_of_the_search(block: Block, postgresql_url: str) -> None:
+    engine = open_engine(postgresql_url)
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP EXTENSION pg_trgm CASCADE")
+        connection.exec_driver_sql(block.code)
+        indexes = sa.inspect(connection).get_indexes("executions", schema="pauseflow")
+
+    assert INDEX in [index["name"] for index in indexes]
+
+
 @each("html")
 def test_each_template_fills_blocks_that_are_there(block: Block) -> None:
     Environment(autoescape=True).parse(block.code)
@@ -255,7 +271,7 @@ def test_a_command_that_its_program_would_refuse_is_noticed(command: str) -> Non
 
 
 def test_no_block_is_left_out_without_a_reason() -> None:
-    languages = {"sh", "json", "toml", "ini", "yaml", "html", "nginx"}
+    languages = {"sh", "json", "toml", "ini", "yaml", "html", "nginx", "sql"}
     checked = [block for block in BLOCKS if block.is_cell or block.language in languages or "program" in block.comments]
     left_out = [block for block in BLOCKS if "not run" in block.comments]
     # Lines of the source, and the drawing of the layers.

@@ -324,10 +324,10 @@ def test_a_row_that_cannot_be_read_is_listed_with_its_reason(pauseflow: Pauseflo
     assert (listed.code, shown.code, cancelled.code) == (0, 0, 0)
     assert good in listed.stdout
     assert "cannot be shown" in listed.stdout
-    assert "no JSON" in listed.stderr
+    assert "not JSON" in listed.stderr
     assert "problem   this execution cannot be shown: a value is not JSON" in shown.stdout
     assert problems[good] is None
-    assert "no JSON" in str(problems[bad])
+    assert "not JSON" in str(problems[bad])
     assert pauseflow("show", bad, "--json").execution["state"] == "cancelled"
 
 

@@ -152,7 +152,7 @@ def test_a_retry_begins_before_what_the_kernel_alone_had(stage: Stage) -> None:
     restart = retry(stage.queue, execution, by="user:ann", attached_to=ME)
 
     assert (restart.after, restart.again) == ("first", ("make", "ask"))
-    assert str(restart).startswith("the kernel that had lock is gone, so it continues after step 'first'")
+    assert str(restart).startswith("the kernel that had lock has ended, so it continues after step 'first'")
     stage.script.steps["ask"] = suspend()
     assert stage.play(execution) == "ended"
     assert [step for step, _, _ in stage.script.ran] == ["first", "make", "ask", "make", "ask"]
