@@ -148,7 +148,7 @@ def test_without_an_output_it_says_that_the_outputs_are_lost(rider: Rider, disks
 
     found = stored(rider, execution)
     assert statuses(found) == ["completed", "completed", "failed", "not run"]
-    assert "was lost" in shown(found)
+    assert "The outputs of this cell were lost" in shown(found)
 
 
 def test_an_output_that_somebody_changed_is_not_stored_in_the_place_of_the_notebook(rider: Rider, disks: Disks) -> None:

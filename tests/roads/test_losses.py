@@ -58,7 +58,9 @@ def test_a_class_that_is_gone_fails_the_execution_before_a_cell_runs_and_retry_u
     assert "Cell 4 needs it." in message
     assert f"`pauseflow retry {execution}`" in message
     assert "spend" not in failed["steps"]
-    assert {loss["name"] for loss in failed["losses"]} == {"budget", "Budget"}
+    assert {loss["name"] for loss in failed["losses"]} == {"budget", "Budget", None}
+    (note,) = [loss["text"] for loss in failed["losses"] if loss["name"] is None]
+    assert "module helper: its file was changed during the pause" in note
     assert "budget (helper.Budget) could not be restored" in shown(rider.output())
     assert "budget (helper.Budget) could not be restored" in describe(failed)
 
@@ -83,7 +85,7 @@ def test_force_goes_on_without_it_and_says_so_everywhere(rider: Rider, helper: P
     assert (loss["segment"], loss["type"], loss["needed_by"]) == (2, "helper.Budget", [3])
     assert "budget (helper.Budget) could not be restored" in describe(view)
     assert "budget (helper.Budget) could not be restored" in rider.output().cells[3].outputs[0].data["text/plain"]
-    assert {each["name"] for each in stored(rider, execution)[2]} == {"budget", "Budget"}
+    assert {each["name"] for each in stored(rider, execution)[2]} == {"budget", "Budget", ""}
     assert "missed" in [line["what"] for line in rider.queue.audit(execution)]
 
 

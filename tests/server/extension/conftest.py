@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, cast
 
 import pytest
 from pytest_jupyter.jupyter_server import *  # noqa: F403 - fixtures; only this folder pays for the automatic ones
+from server.extension.loops import run_in
 from tornado.httpclient import HTTPResponse
 from traitlets.config import Config
 
@@ -33,7 +34,7 @@ def fetch(jp_fetch: Callable[..., Any], jp_asyncio_loop: asyncio.AbstractEventLo
         if json is not None:
             options = {"method": "POST", "body": dumps(json), **options}
         options.setdefault("allow_nonstandard_methods", True)
-        answer = jp_asyncio_loop.run_until_complete(jp_fetch(*path.split("/"), raise_error=False, **options))
+        answer = run_in(jp_asyncio_loop, lambda: jp_fetch(*path.split("/"), raise_error=False, **options))
         return cast("HTTPResponse", answer)
 
     return call
@@ -45,8 +46,9 @@ def stranger(http_server_client: Any, jp_base_url: str, jp_asyncio_loop: asyncio
 
     def call(path: str, **options: Any) -> HTTPResponse:
         options.setdefault("allow_nonstandard_methods", True)
-        asked = http_server_client.fetch(jp_base_url + path, raise_error=False, **options)
-        return cast("HTTPResponse", jp_asyncio_loop.run_until_complete(asked))
+        url = jp_base_url + path
+        answer = run_in(jp_asyncio_loop, lambda: http_server_client.fetch(url, raise_error=False, **options))
+        return cast("HTTPResponse", answer)
 
     return call
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from server.extension.loops import run_in
 
 from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.queue import Queue
@@ -22,7 +23,7 @@ class Listener:
 
     def next_event(self) -> dict[str, Any]:
         while True:
-            text = self._loop.run_until_complete(asyncio.wait_for(self._socket.read_message(), 20))
+            text = run_in(self._loop, lambda: asyncio.wait_for(self._socket.read_message(), 20))
             event: dict[str, Any] = json.loads(text)
             if event["schema_id"] == SCHEMA_ID:
                 return event
@@ -36,7 +37,7 @@ class Listener:
 
 @pytest.fixture
 def listener(jp_ws_fetch: Connect, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Listener:
-    socket = jp_asyncio_loop.run_until_complete(jp_ws_fetch("api", "events", "subscribe"))
+    socket = run_in(jp_asyncio_loop, lambda: jp_ws_fetch("api", "events", "subscribe"))
     listener = Listener(socket, jp_asyncio_loop)
     # The first one says that the store is open and watched.
     listener.next_event()

@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import HoldsSecret
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, module_state, process, unfinished
-from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_plain, is_same
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part, is_plain, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
@@ -259,7 +259,8 @@ def _set(shell: Any, values: _Values) -> list[str]:
         try:
             part.put(shell, setting, value)
         except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest continues
-            problems.append(f"{part.name(setting)}: {describe_error(problem)}")
+            reason = str(problem) if isinstance(problem, NotPutBack) else describe_error(problem)
+            problems.append(f"{part.name(setting)}: {reason}")
     return problems
 
 

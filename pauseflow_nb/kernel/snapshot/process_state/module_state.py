@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users_module, module_of, qualified_name
-from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.user_code import parsed
 
@@ -110,7 +110,7 @@ def _put_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], s
     if is_same(current, saved):
         return
     if _digest(module) != digest:
-        raise LookupError("the file of its module has changed, so it is as that makes it")
+        raise NotPutBack("the file of its module has changed, and now sets it")
     is_variable = any(value is saved for value in shell.user_ns.values())
     if is_variable or not _fill(current, saved):
         setattr(owner, last, saved)
@@ -125,7 +125,9 @@ def _take_files(shell: Any) -> dict[str, Any]:
 def _put_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
     path, digest = value
     if Path(path).is_file() and _digest_text(_read(path)) != digest:
-        raise LookupError("its file has changed meanwhile, so the notebook continues with the module as it is now")
+        raise NotPutBack(
+            "its file was changed during the pause, so the notebook continues with the module as it is now"
+        )
 
 
 def _take_registered(shell: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pauseflow_nb.kernel.secret import as_secret
 from pauseflow_nb.kernel.snapshot.pickling import gc_and_tracing
 from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_cells
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
-from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part
 
 #: Variables that Jupyter sets for each kernel, or that libraries set.
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
@@ -131,7 +131,7 @@ def _put_filters(shell: Any, _name: str, filters: list[Any]) -> None:
     warnings.resetwarnings()
     warnings.filters.extend(entry for entry in found if entry is not None)  # type: ignore[attr-defined]
     if not all(found):
-        raise LookupError("a filter's category is not there any more")
+        raise NotPutBack("a filter's category no longer exists")
 
 
 def _with_category(shell: Any, entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -217,7 +217,7 @@ def _take_hash_seed(_shell: Any) -> dict[str, Any]:
 def _put_hash_seed(_shell: Any, _name: str, seed: str) -> None:
     if seed != _hash_seed:
         here = f"is {_hash_seed}" if _hash_seed else "is not set"
-        raise LookupError(f"it was {seed} and {here} here, so sets may have another order")
+        raise NotPutBack(f"it was {seed} and {here} here, so sets may have another order")
 
 
 def _put_gc_callback(_shell: Any, name: str, function: Any) -> None:

@@ -14,6 +14,10 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_
 Settings = Mapping[str, Any]
 
 
+class NotPutBack(Exception):
+    """A setting was not put back, for a reason that the text gives in full."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Settings of one kind, each of which is saved and restored separately."""
