@@ -1,7 +1,10 @@
 """Sending back, on the page and by a link: only where the question allows it, and without JavaScript."""
 
+import base64
+import json
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -79,6 +82,10 @@ def test_a_link_sends_back_what_a_program_says(stage: "Stage", base: str, send: 
     assert answer.code == 200
     found = sent_back(stage, execution)
     assert (found["comment"], found["data"], found["by"]) == ("wrong rows", body, "link")
+    (record,) = stage.queue.decisions(execution)
+    decision = json.loads(base64.b64decode(record["payload"]))["predicate"]["decision"]
+    assert (decision["action"], decision["comment"], decision["at"]) == ("send_back", "wrong rows", found["at"])
+    assert datetime.fromisoformat(found["at"])
 
 
 @pytest.mark.parametrize("action", ["send_back", "cancel"])
