@@ -1,6 +1,7 @@
 """Share exit codes, the flags of the store, and the printing of errors and results among the commands."""
 
 import functools
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
 
 
 class NumberBetween(click.FloatRange):
-    """A number within limits. Errors use its name; click's own is "float range"."""
+    """A finite number within limits. Errors use its name; click's own is "float range"."""
 
     name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a text; refuse `nan` and `inf`, which Python reads as numbers."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return number
 
 
 class WholeNumberBetween(click.IntRange):
