@@ -174,12 +174,21 @@ def open_queue(settings: Settings) -> "Queue":
 
 def say(text: str, *, err: bool = False) -> None:
     """Print lines for people; control characters, which a terminal would act on, are written out."""
-    click.echo(printable_lines(text), err=err)
+    _echo(printable_lines(text), err=err)
 
 
 def print_json(value: Any) -> None:
     """Print the one JSON value of a command."""
-    click.echo(json_printable(json_text(value, indent=2)))
+    _echo(json_printable(json_text(value, indent=2)))
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise click.ClickException(f"the output cannot be written: {problem.strerror}") from None
 
 
 def print_execution(view: dict[str, Any], *, as_json: bool, flags: str = "") -> None:
