@@ -331,7 +331,7 @@ def _whole_path(written: str | Path, start: Path = Path()) -> Path:
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError) as problem:
         raise InvalidSetting(FILE_NAME, str(file), str(file), f"cannot be read: {problem}") from None

@@ -180,6 +180,13 @@ def test_a_file_that_cannot_be_read_is_named(data_dir: Path, content: bytes) -> 
     assert str(caught.value).startswith(f"{data_dir / FILE_NAME} cannot be read: ")
 
 
+def test_a_data_directory_that_is_a_file_holds_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no folder")
+
+    # The store, which is opened next, says what is wrong with the folder.
+    assert Settings.load(flags={"data_dir": tmp_path / "data"}, environment={}).origin("port") == "default"
+
+
 def test_the_file_is_utf8_on_every_machine(data_dir: Path) -> None:
     (data_dir / FILE_NAME).write_bytes('public_url = "https://zoë.example"'.encode())
 

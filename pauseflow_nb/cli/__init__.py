@@ -5,7 +5,9 @@ Exit codes: 0 completed, 1 failed, 2 usage, 3 cancelled, 75 suspended or waiting
 """
 
 import itertools
+import os
 import shlex
+import sys
 from typing import Any
 
 import click
@@ -142,9 +144,24 @@ class _Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Run Jupyter notebooks that can pause and resume."""
+    _open_closed_streams()
     clean_logs()
     if ctx.invoked_subcommand is None:
         click.echo(_HOW_TO_BEGIN, nl=False)
+
+
+def _open_closed_streams() -> None:
+    """Open the null device in the place of each closed standard stream.
+
+    Otherwise a file of ours, such as the database, takes the number of the closed stream, and processes that are
+    started later write their output into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open until the end
 
 
 for _command in itertools.chain.from_iterable(_SECTIONS.values()):

@@ -55,7 +55,7 @@ def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
     for file in dict.fromkeys(folder.absolute() / FILE_NAME for folder in folders):
         try:
             found = tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError, RecursionError) as problem:
             yield Finding("settings", "wrong", f"{file} cannot be read: {problem}")

@@ -1,6 +1,7 @@
 """Share exit codes, the flags of the store, and the printing of errors and results among the commands."""
 
 import functools
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
 
 
 class NumberBetween(click.FloatRange):
-    """A number within limits. Errors use its name; click's own is "float range"."""
+    """A finite number within limits. Errors use its name; click's own is "float range"."""
 
     name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a text; refuse `nan` and `inf`, which Python reads as numbers."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return number
 
 
 class WholeNumberBetween(click.IntRange):
@@ -166,12 +174,21 @@ def open_queue(settings: Settings) -> "Queue":
 
 def say(text: str, *, err: bool = False) -> None:
     """Print lines for people; control characters, which a terminal would act on, are written out."""
-    click.echo(printable_lines(text), err=err)
+    _echo(printable_lines(text), err=err)
 
 
 def print_json(value: Any) -> None:
     """Print the one JSON value of a command."""
-    click.echo(json_printable(json_text(value, indent=2)))
+    _echo(json_printable(json_text(value, indent=2)))
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise click.ClickException(f"the output cannot be written: {problem.strerror}") from None
 
 
 def print_execution(view: dict[str, Any], *, as_json: bool, flags: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
@@ -58,7 +59,12 @@ class Progress:
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
-            click.echo(text, err=True)
+            self._echo(f"{text}\n")
+
+    def _echo(self, text: str) -> None:
+        # The execution goes on where nobody reads its progress any more: behind `head -1`, or on a full disk.
+        with suppress(OSError):
+            click.echo(text, nl=False, err=True)
 
     def on_event(self, event: "Event") -> None:
         """Show an event."""
@@ -106,11 +112,11 @@ class Progress:
         if not self._log_output:
             return
         if output.output_type == "stream":
-            click.echo(_clean_cell_text(output.text), nl=False, err=True)
+            self._echo(_clean_cell_text(output.text))
         elif output.output_type == "error":
-            click.echo(_clean_cell_text("\n".join(output.traceback)), err=True)
+            self._echo(_clean_cell_text("\n".join(output.traceback)) + "\n")
         elif text := output.get("data", {}).get("text/plain"):
-            click.echo(_clean_cell_text(text), err=True)
+            self._echo(_clean_cell_text(text) + "\n")
 
     def _write_to_file(self, name: str, text: str) -> None:
         file = self._files.get(name)

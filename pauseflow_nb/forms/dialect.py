@@ -162,8 +162,7 @@ class _Limits:
         self._format = str(schema.get("format"))
 
     def validate(self, value: JSON) -> None:
-        is_of_format = isinstance(value, str) and (self._format not in _FORMATS or _FORMATS[self._format](value))
-        if is_of_format and find_limit(self._limits, value) is not None:
+        if isinstance(value, str) and is_of_format(self._format, value) and find_limit(self._limits, value) is not None:
             raise ValueError("is beyond a limit")
 
 
@@ -176,6 +175,11 @@ class _Decimal:
     def validate(self, value: JSON) -> None:
         if find_limit(self._limits, value) is not None:
             raise ValueError("is no such Decimal")
+
+
+def is_of_format(name: str, text: str) -> bool:
+    """Return whether a text is of a `format`; it is of every format that is not known here."""
+    return name not in _FORMATS or _FORMATS[name](text)
 
 
 def find_limit(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:

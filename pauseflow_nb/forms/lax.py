@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.durations import parse_span
-from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, reader
+from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, is_of_format, reader
 from pauseflow_nb.forms.fields import take_apart
 from pauseflow_nb.forms.texts import iso_span, spoken_span
 from pauseflow_nb.json_values import JSON, compact
@@ -104,7 +104,7 @@ class _Walk:
         return self._take_single(schema, value)
 
     def _take_branch(self, branches: list[Mapping[str, JSON]], value: JSON) -> JSON:
-        fitting = [each for each in branches if _is_of_type(each, value)]
+        fitting = [each for each in branches if _is_of_type(each, value) and self._has_format(each, value)]
         if isinstance(value, dict):
             fitting = [each for each in fitting if _has_tags(each, value, self.root)]
         if len(fitting) == 1 or (fitting and isinstance(value, (dict, list))):
@@ -116,6 +116,11 @@ class _Walk:
             if converted is not value:
                 return converted
         return value
+
+    def _has_format(self, schema: Mapping[str, JSON], value: JSON) -> bool:
+        """Whether a text is of the format of its branch: in `timedelta | int`, "5" is the number."""
+        text = self._take_single(schema, value) if "format" in schema else value
+        return not isinstance(text, str) or is_of_format(str(schema.get("format")), text)
 
     def _take_object(self, schema: Mapping[str, JSON], value: dict[str, JSON]) -> dict[str, JSON]:
         properties = schema.get("properties")

@@ -21,6 +21,8 @@ _LAST_MESSAGES_MS = 100
 _SILENCE_SECONDS = 10.0
 # Without a pidfd, the process is polled at this interval.
 _POLL_SECONDS = 0.25
+# The milliseconds of a longer one do not fit into the integer that ZeroMQ takes.
+_LONGEST_POLL_SECONDS = 86_400.0
 # A kernel_info_request is repeated until a message arrives on iopub: the first replies may come before our subscription
 # has reached the kernel.
 _REPEAT_SECONDS = 0.25
@@ -248,8 +250,10 @@ class KernelClient:
     def _poll(self, seconds: float | None) -> dict[Any, int]:
         if self._end is None:
             seconds = _POLL_SECONDS if seconds is None else min(seconds, _POLL_SECONDS)
+        if seconds is None:
+            return dict(self._poller.poll())
         # Rounded up, or the last millisecond would be spent in a busy loop.
-        return dict(self._poller.poll(None if seconds is None else max(0, int(seconds * 1000) + 1)))
+        return dict(self._poller.poll(max(0, int(min(seconds, _LONGEST_POLL_SECONDS) * 1000) + 1)))
 
     def _is_dead(self, ready: Mapping[Any, int]) -> bool:
         if self._end is not None:

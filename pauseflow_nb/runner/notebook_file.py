@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from pauseflow_nb.errors import InvalidNotebook, NotebookNotFound, StoreUnavailable
 from pauseflow_nb.json_values import is_deeper
 from pauseflow_nb.runner import file_addresses
+from pauseflow_nb.runner.damaged_notebooks import describe_invalid, find_damage
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL
 
 #: Suffixes of files that jupytext converts to notebooks.
@@ -46,6 +47,9 @@ def parse_notebook(text: str, path: str) -> NotebookNode:
     Raises:
         InvalidNotebook: If it is not a notebook; says why.
     """
+    if text.startswith("\ufeff"):
+        # Neither nbformat nor papermill reads it.
+        raise InvalidNotebook(path, "it begins with a byte order mark: save it as UTF-8 without one")
     try:
         data = json.loads(text)
     except RecursionError:
@@ -62,6 +66,8 @@ def parse_notebook(text: str, path: str) -> NotebookNode:
         )
     if data["nbformat"] == 4 and not isinstance(data.get("cells"), list):
         raise InvalidNotebook(path, "it has no list of `cells`")
+    if data["nbformat"] == 4 and (damage := find_damage(data)):
+        raise InvalidNotebook(path, damage)
     try:
         notebook = nbformat.reader.reads(text) if data["nbformat"] < 4 else nbformat.v4.reads(text)
         if data["nbformat"] == 4 and data.get("nbformat_minor", 0) >= 5:
@@ -70,10 +76,10 @@ def parse_notebook(text: str, path: str) -> NotebookNode:
         notebook = repair(nbformat.v4.upgrade(nbformat.convert(notebook, 4)))
         nbformat.validate(notebook)
     except nbformat.ValidationError as problem:
-        raise InvalidNotebook(path, str(problem).splitlines()[0]) from None
+        raise InvalidNotebook(path, describe_invalid(problem)) from None
     except Exception as problem:  # noqa: BLE001
         # nbformat raises any error at all for a damaged structure.
-        raise InvalidNotebook(path, f"its structure is damaged ({type(problem).__name__}: {problem})") from None
+        raise InvalidNotebook(path, f"its structure is damaged ({problem})") from None
     return NotebookNode(nbformat.from_dict(notebook))
 
 

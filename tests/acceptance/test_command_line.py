@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -243,6 +245,15 @@ def test_quiet_prints_nothing(pauseflow: Pauseflow) -> None:
     ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, "%%step a\n1"), "--quiet", "-p", "unknown", "1")
 
     assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_notebook_runs_where_the_standard_streams_are_closed(pauseflow: Pauseflow) -> None:
+    path = notebook(pauseflow.folder, IMPORT, "%%step a\n1")
+    command = [sys.executable, "-m", "pauseflow_nb", "run", path, "out.ipynb"]
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+    code = subprocess.run(closed, cwd=pauseflow.folder, env=pauseflow.environment, check=False).returncode
+
+    assert (code, pauseflow.executions()[0]["state"]) == (0, "completed")
 
 
 def test_outputs_prints_the_notebook_as_it_stands(pauseflow: Pauseflow) -> None:

@@ -102,6 +102,8 @@ def test_a_source_that_cannot_be_imported_is_a_mistake_of_the_command_line() -> 
     ("line", "words"),
     [
         ("run x.ipynb --start-timeout soon", "'soon' is not a valid number"),
+        ("run x.ipynb --start-timeout nan", "'nan' is not a valid number"),
+        ("run x.ipynb --execution-timeout inf", "'inf' is not a valid number"),
         ("run x.ipynb --port http", "'http' is not a valid whole number"),
         ("list --limit 1.5", "'1.5' is not a valid whole number"),
     ],

@@ -1,6 +1,7 @@
 """A bar on a terminal, lines elsewhere, nothing when quiet."""
 
 import fcntl
+import io
 import os
 import pty
 import struct
@@ -11,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from nbformat import NotebookNode
 
 from pauseflow_nb.cli.progress import Progress
 from pauseflow_nb.engine.progress_events import Event
@@ -82,9 +84,27 @@ def test_quiet_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert capsys.readouterr() == ("", "")
 
 
-def test_links_in_files_are_masked(tmp_path: Any) -> None:
-    from nbformat import NotebookNode
+def test_progress_that_nobody_reads_any_more_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As in `pauseflow run in.ipynb 2>&1 | head -1`: an error here would end the execution.
+    readers, writers = os.pipe()
+    os.close(readers)
+    outputs = (
+        NotebookNode(output_type="stream", name="stdout", text="hello"),
+        NotebookNode(output_type="error", traceback=["oh"]),
+        NotebookNode(output_type="display_data", data={"text/plain": "1"}),
+    )
+    with os.fdopen(writers, "wb", buffering=0) as pipe:
+        unread = io.TextIOWrapper(pipe, encoding="utf-8", write_through=True)
+        monkeypatch.setattr(sys, "stderr", unread)
+        progress = Progress(3, bar=False, log_output=True)
+        play(progress)
+        for output in outputs:
+            progress.on_event(Event("output", "e", {"cell": 0, "output": output}))
+        with pytest.raises(BrokenPipeError):
+            unread.write("the pipe has no reader")
 
+
+def test_links_in_files_are_masked(tmp_path: Any) -> None:
     with (tmp_path / "o.txt").open("w") as file, Progress(1, bar=False, quiet=True, stdout_file=file) as progress:
         text = "http://127.0.0.1:7287/pauseflow/resume/abcdefghijklmnop.qrstuv\n"
         output = NotebookNode(output_type="stream", name="stdout", text=text)

@@ -1,11 +1,16 @@
 """What a person at a terminal reads."""
 
+import io
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from pauseflow_nb.cli.options import print_json, say
 from pauseflow_nb.cli.terminal import describe, describe_ending, describe_kernel_bound, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -23,6 +28,19 @@ OPEN: dict[str, Any] = {
     "cancel_url": "http://127.0.0.1:7287/pauseflow/cancel/t2",
     "approval_url": "http://127.0.0.1:7287/pauseflow/approve/t3",
 }
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("show", [say, print_json])
+def test_output_to_a_full_disk_is_an_error_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, show: Callable[[str], None]
+) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(full, encoding="utf-8", write_through=True))
+
+        with pytest.raises(click.ClickException, match="the output cannot be written: No space left on device"):
+            show("text")
+        monkeypatch.undo()
 
 
 def test_a_pause_says_title_links_and_deadline() -> None:

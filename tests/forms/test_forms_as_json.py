@@ -49,6 +49,10 @@ TYPES = [
     "constr(strip_whitespace=True, min_length=2)",
     "constr(strip_whitespace=True, max_length=1)",
     "Json",
+    "timedelta | int",
+    "date | float | None",
+    "list[UUID | int]",
+    "dict[str, time | bool]",
 ]
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -5, 2.0, 0.29, 2.5, 7615917337495251231, 1e300),
@@ -62,9 +66,11 @@ VALUES: list[Any] = [
 #: Where the check before the notebook wakes differs from pydantic; `{"value": 1}` is the form of an int, and no bare dict.
 EXCEPTIONS = {
     # pydantic takes whole floats up to 64 bits only; the notebook gets those beyond as the numbers that they are.
-    **dict.fromkeys(("int", "int | None", "int | str"), frozenset({"1e+300"})),
+    **dict.fromkeys(("int", "int | None", "int | str", "timedelta | int"), frozenset({"1e+300"})),
     # No JSON can hold what it means.
-    **dict.fromkeys(("float", "Annotated[float, Field(multiple_of=0.01)]"), frozenset({'"NaN"'})),
+    **dict.fromkeys(
+        ("float", "date | float | None", "Annotated[float, Field(multiple_of=0.01)]"), frozenset({'"NaN"'})
+    ),
     # 1 and true are one choice for pydantic.
     "Literal['a', 1]": frozenset({"true"}),
 }
@@ -92,6 +98,13 @@ def test_what_pydantic_takes_bare_is_taken_and_nothing_else(python: str) -> None
     expected = {json.dumps(value): is_taken_by_pydantic(row, value) for value in VALUES}
     others = EXCEPTIONS.get(python, frozenset()) | ({'{"value": 1}'} if python != "dict[str, int]" else set())
     assert {key for key in taken if taken[key]} - others == {key for key in expected if expected[key]} - others
+
+
+@pytest.mark.parametrize(("takes", "is_taken"), [("", False), (", json_schema_input_type=int | str", True)])
+def test_a_validator_before_the_check_takes_more_where_the_schema_says_so(takes: str, is_taken: bool) -> None:
+    row = row_of(f"Annotated[int, BeforeValidator(lambda text: str(text).replace(',', ''){takes})]")
+
+    assert (find_errors(row.schema, {"value": "1,000"}) == []) == is_taken
 
 
 NAMES = """

@@ -95,7 +95,52 @@ def test_repeated_ids_are_made_unique(tmp_path: Path) -> None:
         ("[1]", "not a notebook"),
         ("{}", "not a notebook"),
         ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells"),
-        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}', "structure is damaged"),
+        *(
+            ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [' + cell + "]}", expected)
+            for cell, expected in (
+                ("1", "cell 1 must be an object, and is a number"),
+                ("null", "cell 1 must be an object, and is null"),
+                ('{"cell_type": []}', "`cell_type` of cell 1 must be text, and is a list"),
+                ("{}", "`cell_type` of cell 1 is missing"),
+                ('{"cell_type": "raw"}', "`source` of cell 1 is missing"),
+                ('{"cell_type": "raw", "source": ""}', "`metadata` of cell 1 is missing"),
+                (
+                    '{"cell_type": "raw", "source": "", "metadata": "a"}',
+                    "`metadata` of cell 1 must be an object, and is text",
+                ),
+                ('{"cell_type": "raw", "source": {}}', "`source` of cell 1 must be text or a list, and is an object"),
+                ('{"cell_type": "raw", "source": [1]}', "line 1 of cell 1 must be text, and is a number"),
+                (
+                    '{"cell_type": "code", "source": "", "outputs": {}}',
+                    "`outputs` of cell 1 must be a list, and is an obj",
+                ),
+                (
+                    '{"cell_type": "code", "source": "", "outputs": [true]}',
+                    "output 1 of cell 1 must be an object, and is a boolean",
+                ),
+                (
+                    '{"cell_type": "code", "source": "", "metadata": {"tags": "a"}}',
+                    "`metadata.tags` of cell 1 must be a list, and is text",
+                ),
+                (
+                    '{"cell_type": "code", "source": "", "execution_count": 1, "metadata": {}, "outputs": [{"output_type": "stream", "name": "a", "text": 3}]}',
+                    "`text` of output 1 of cell 1 is not valid: it is a number",
+                ),
+            )
+        ),
+        (
+            '{"nbformat": 4, "nbformat_minor": "5", "metadata": {}, "cells": []}',
+            "`nbformat_minor` must be a number, and is t",
+        ),
+        (
+            '{"nbformat": 4, "nbformat_minor": 5, "metadata": [], "cells": []}',
+            "`metadata` must be an object, and is a list",
+        ),
+        (
+            '{"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": null}, "cells": []}',
+            "`metadata.kernelspec` must be an object, and is null",
+        ),
+        ('\ufeff{"nbformat": 4}', "it begins with a byte order mark: save it as UTF-8 without one"),
         ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "it has no list of `cells`"),
         ('{"nbformat": 9, "nbformat_minor": 0, "cells": []}', "it is of version 9, and 4 is the newest"),
         ('{"nbformat": 9, "nbformat_minor": 0, "metadata": {}, "cells": []}', "9"),

@@ -151,6 +151,12 @@ def test_a_cell_that_takes_too_long_fails(rehearse: Any) -> None:
     assert status_of(rehearsal.document.cells[0]) == "failed"
 
 
+def test_time_limits_may_be_of_any_length(rehearse: Any) -> None:
+    end = rehearse("1").run(start_timeout=1e300, cell_timeout=1e300)
+
+    assert end.kind == "completed"
+
+
 def test_the_error_of_a_cell_that_ends_its_kernel_names_flow_exit(rehearse: Any) -> None:
     rehearsal = rehearse("exit()", "print('never')")
 
