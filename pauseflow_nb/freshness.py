@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from typing import Any
 
 from pauseflow_nb.cells import FreshOptions
@@ -12,6 +12,8 @@ from pauseflow_nb.protocol import FreshValue
 _MOST_ROWS = 20
 _LONGEST_SUMMARY = 300
 _MISSING = "missing"
+#: For numbers of any size; what has no result is NaN, and not near to anything.
+_ARITHMETIC = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparis
     more = sum(place in differ for place in listed[_MOST_ROWS:])
     if old.shape != new.shape:
         rows.insert(0, {"place": "", "old": old.shape, "new": new.shape, "changed": True})
+    elif _is_reordered(old, new):
+        rows.insert(0, {"place": "", "old": old.shape, "new": f"{new.shape}, in another order", "changed": True})
     reason = _find_reason(old, new, options.tolerance, differ)
     if reason is None:
         return Comparison(is_drift=False, reason=_describe_equal(old, new, options.tolerance), rows=rows)
@@ -83,7 +87,16 @@ def _find_reason(old: FreshValue, new: FreshValue, tolerance: str, differ: list[
     if old.digest or new.digest:
         changed = "it has changed, and is too large to be compared value by value"
         return None if old.digest == new.digest else changed
-    return _describe_difference(_by_place(old), _by_place(new), tolerance, differ) if differ else None
+    if differ:
+        return _describe_difference(_by_place(old), _by_place(new), tolerance, differ)
+    return "its rows are in another order" if _is_reordered(old, new) else None
+
+
+def _is_reordered(old: FreshValue, new: FreshValue) -> bool:
+    """Whether the rows of a table were moved; the order of a dict does not count."""
+    before, after = _by_place(old), _by_place(new)
+    is_table = new.shape.startswith(("frame", "series")) and not new.digest
+    return is_table and before.keys() == after.keys() and [*before] != [*after]
 
 
 def _describe_difference(before: Mapping[str, str], after: Mapping[str, str], tolerance: str, differ: list[str]) -> str:
@@ -121,8 +134,7 @@ def _is_near(old: str | None, new: str | None, tolerance: str) -> bool:
         return (before.is_nan() and after.is_nan()) or before == after
     if not before.is_finite() or not after.is_finite():
         return False
-    with localcontext() as context:
-        context.prec = 60
+    with localcontext(_ARITHMETIC):
         allowed = Decimal(tolerance.removesuffix("%"))
         if tolerance.endswith("%"):
             allowed = allowed / 100 * abs(before)
@@ -133,7 +145,8 @@ def _by(old: str, new: str) -> str:
     before, after = _number(old), _number(new)
     if before is None or after is None or not before.is_finite() or not after.is_finite() or before == 0:
         return ""
-    share = abs((after - before) / before) * 100
+    with localcontext(_ARITHMETIC):
+        share = abs((after - before) / before) * 100
     word = "more" if (after > before) == (before > 0) else "less"
     return f" ({float(share):.3g}% {word})" if share < 1000 else ""
 

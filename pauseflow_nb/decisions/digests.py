@@ -25,7 +25,11 @@ _RED = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-ser
 #: Text of the first cell; `%s` is the number of the cell that failed.
 AT_THE_TOP = f"<span {_RED}>An Exception was encountered at '<a href=\"#papermill-error-cell\">In [%s]</a>'.</span>"
 AT_THE_CELL = f'<span id="papermill-error-cell" {_RED}>Execution using papermill encountered an exception here and stopped:</span>'
-_MARKERS = re.compile(f"{re.escape(AT_THE_TOP).replace('%s', '(None|[0-9]+)')}|{re.escape(AT_THE_CELL)}")
+#: Id of the cell → its text.
+_MARKERS = {
+    "error-top": re.compile(re.escape(AT_THE_TOP).replace("%s", "(None|[0-9]+)")),
+    "error-cell": re.compile(re.escape(AT_THE_CELL)),
+}
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,9 @@ def is_card(output: Mapping[str, Any]) -> bool:
 
 def is_marker(cell: Mapping[str, Any]) -> bool:
     """Whether it is one of the two cells that papermill's engines add above an error, without other text."""
-    tags = cell.get("metadata", {}).get("tags")
-    is_tagged = isinstance(tags, list) and ERROR_MARKER in tags and not cell.get("attachments")
-    is_named = cell.get("id") in ("error-top", "error-cell") and cell.get("cell_type") == "markdown"
-    return is_tagged and is_named and bool(_MARKERS.fullmatch(str(_joined(cell.get("source")))))
+    expected = _MARKERS.get(str(cell.get("id")))
+    is_only_text = cell.get("cell_type") == "markdown" and not cell.get("attachments") and not cell.get("outputs")
+    return is_only_text and expected is not None and bool(expected.fullmatch(str(_joined(cell.get("source")))))
 
 
 def _output(output: Mapping[str, Any]) -> dict[str, Any]:

@@ -172,6 +172,9 @@ def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
     """Find parts that pauseflow never writes into a notebook, and that cannot be compared."""
     if not isinstance(notebook.get("metadata", {}), Mapping):
         yield "the metadata of the notebook cannot be read"
+    if type(notebook.get("nbformat")) is not int or notebook["nbformat"] != 4:
+        # In another format, programs show other parts of the file than its cells.
+        yield "the format of the notebook was changed: `nbformat` is not 4"
     for index, cell in enumerate(notebook.get("cells", []), 1):
         if not _is_cell(cell):
             yield f"cell {index} cannot be read"

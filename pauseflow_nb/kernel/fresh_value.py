@@ -8,7 +8,7 @@ import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from itertools import islice
 from pathlib import PurePath
@@ -31,6 +31,8 @@ _MOST_FIGURES = 20
 _DEEPEST = 50
 #: An integer with more bits is shown by its digest.
 _MOST_BITS = 1000
+#: For fractions: enough digits that a fraction and a float differ only if they do.
+_DIVISION = Context(prec=30)
 
 #: Types of single values: most values of long lists have one of these.
 _SINGLE = frozenset({bool, int, float, str, type(None)})
@@ -175,9 +177,17 @@ def _parts_of_container(name: str, value: Any, place: str, depth: int) -> Iterat
         for key, each in value.items():
             yield from _parts(name, each, _join(place, key), depth + 1)
     else:
-        ordered = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
+        is_set = isinstance(value, (set, frozenset))
+        ordered = sorted(value, key=lambda each: _rank(name, each, depth + 1)) if is_set else value
         for index, each in enumerate(ordered):
             yield from _parts(name, each, f"{place}[{index}]", depth + 1)
+
+
+def _rank(name: str, element: Any, depth: int) -> tuple[str, Decimal, list[_Part]]:
+    """Order elements of a set by value: the order of `repr` may differ between processes."""
+    parts = list(_parts(name, element, "", depth))
+    kind, text = parts[0][1][0], parts[0][1][1:]
+    return kind, Decimal(text if kind == "n" and text != "NaN" else 0), parts
 
 
 def _parts_of_array(name: str, array: Any, place: str, depth: int) -> Iterator[_Part]:
@@ -191,6 +201,10 @@ def _parts_of_array(name: str, array: Any, place: str, depth: int) -> Iterator[_
 
 def _parts_of_frame(name: str, frame: Any, place: str, depth: int) -> Iterator[_Part]:
     labels = _list_labels(frame)
+    if depth:
+        # In a dict or list, the values alone do not say which columns an empty frame has, and how its rows are ordered.
+        rows = "" if _has_plain_rows(frame) else f", rows {_shorten(', '.join(map(str, labels)), _LONGEST_COLUMNS)}"
+        yield _shorten(place, _LONGEST_PLACE), f"o{_describe_shape(frame)}{rows}"
     beginning = f"{place}: " if place else ""
     for column, values in _columns(frame):
         where = f"{beginning}{column}, " if column else beginning
@@ -199,11 +213,18 @@ def _parts_of_frame(name: str, frame: Any, place: str, depth: int) -> Iterator[_
 
 
 def _list_labels(frame: Any) -> list[Any]:
-    """Name the rows by their index, or by number if the index is missing or not unique."""
+    """Name the rows by their index, with a number after a repeated label, or by number if there is no index."""
     index = getattr(frame, "index", None)
-    if index is None or callable(index) or not index.is_unique:
+    if index is None or callable(index):
         return list(range(len(frame)))
-    return list(index)
+    return list(index if index.is_unique else _number_repeated(index))
+
+
+def _number_repeated(labels: Iterable[Any]) -> Iterator[str]:
+    seen: dict[str, int] = {}
+    for label in map(str, labels):
+        seen[label] = seen.get(label, 0) + 1
+        yield f"{label} ({seen[label]})" if seen[label] > 1 else label
 
 
 def _columns(frame: Any) -> Iterator[tuple[str, Iterable[Any]]]:
@@ -211,13 +232,8 @@ def _columns(frame: Any) -> Iterator[tuple[str, Iterable[Any]]]:
     if _is_series(frame):
         yield "", frame
         return
-    seen: dict[str, int] = {}
-    for number, label in enumerate(frame.columns):
-        column = str(label)
-        seen[column] = seen.get(column, 0) + 1
-        suffix = f" ({seen[column]})" if seen[column] > 1 else ""
-        values = frame.iloc[:, number] if hasattr(frame, "iloc") else frame[label]
-        yield f"{column}{suffix}", values
+    for number, column in enumerate(_number_repeated(frame.columns)):
+        yield column, frame.iloc[:, number] if hasattr(frame, "iloc") else frame[column]
 
 
 def _join(place: str, key: Any) -> str:
@@ -251,17 +267,26 @@ def _write_number(value: Any) -> str:
     if isinstance(value, int):
         is_long = value.bit_length() > _MOST_BITS
         return f"ointeger of {value.bit_length()} bits, {_sha256(hex(value))}" if is_long else f"n{int(value)}"
-    if math.isnan(value):
-        return "nNaN"
-    return f"n{value}" if isinstance(value, Decimal) else f"n{float(value) + 0.0!r}"
+    if isinstance(value, Fraction):
+        value = _DIVISION.divide(Decimal(value.numerator), Decimal(value.denominator))
+    if isinstance(value, Decimal):
+        return "nNaN" if value.is_nan() else f"n{value}"
+    return "nNaN" if math.isnan(value) else f"n{float(value) + 0.0!r}"
 
 
 def _write_other(value: Any) -> str | None:
     if isinstance(value, (bytes, bytearray)):
         return f"o{len(value):,} bytes, {hashlib.sha256(value).hexdigest()[:16]}"
-    known = (complex, dt.date, dt.time, dt.timedelta, enum.Enum, UUID, PurePath)
+    if isinstance(value, complex):
+        return f"o{value + complex(0, 0)}"  # without the sign of zero
+    known = (dt.date, dt.time, dt.timedelta, enum.Enum, UUID, PurePath)
     is_time = getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M")
-    return f"o{value}" if isinstance(value, known) or is_time or type(value).__module__.startswith("pandas.") else None
+    return f"o{value}" if is_time or isinstance(value, (*known, *_times_of_pandas())) else None
+
+
+def _times_of_pandas() -> Iterator[type]:
+    for name in ("Period", "Interval", "DateOffset"):
+        yield from _classes(name)
 
 
 def _shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
@@ -282,8 +307,7 @@ def _digest(name: str, value: Any) -> str:
     elif _is_array(value):
         arrays = [("", value)]
     else:
-        for part in _parts(name, value, "", 0):
-            found.update(repr(part).encode("utf-8", "surrogatepass"))
+        _add_parts(found, _parts(name, value, "", 0))
         return found.hexdigest()
     for column, array in arrays:
         found.update(repr(column).encode("utf-8", "surrogatepass"))
@@ -305,16 +329,26 @@ def _as_array(values: Any) -> Any:
 def _add_array(found: Any, name: str, array: Any) -> None:
     import numpy as np
 
-    if array.dtype.kind in "iubfmM":
+    kind, flat = array.dtype.kind, np.ravel(array)
+    if kind in "mM":
+        # With its unit: an hour is not a second.
+        found.update(array.dtype.str.encode() + np.ascontiguousarray(flat).tobytes())
+    elif kind in "iubf":
         # So that the width of numbers, the kind of NaN and the sign of zero make no difference.
-        flat = np.ravel(array)
-        flat = np.where(np.isnan(flat), np.nan, flat.astype(np.float64) + 0.0) if array.dtype.kind == "f" else flat
-        flat = flat.astype(np.int64) if array.dtype.kind in "iub" and array.dtype.itemsize <= 8 else flat
-        found.update(array.dtype.kind.replace("u", "i").encode() + np.ascontiguousarray(flat).tobytes())
-        return
-    for each in np.ravel(array).tolist():
-        for part in [("", _write(each))] if type(each) in _SINGLE else _parts(name, each, "", 1):
-            found.update(repr(part).encode("utf-8", "surrogatepass"))
+        if kind == "f":
+            flat = np.where(np.isnan(flat), np.nan, flat.astype(np.float64) + 0.0)
+        elif kind != "u" or flat.max() < 2**63:
+            kind, flat = kind.replace("u", "i"), flat.astype(np.int64)
+        found.update(kind.encode() + np.ascontiguousarray(flat).tobytes())
+    else:
+        for each in flat.tolist():
+            _add_parts(found, [("", _write(each))] if type(each) in _SINGLE else _parts(name, each, "", 1))
+
+
+def _add_parts(found: Any, parts: Iterable[Any]) -> None:
+    # Sorted, because the order of dicts does not count.
+    for part in sorted(map(repr, parts)):
+        found.update(part.encode("utf-8", "surrogatepass"))
 
 
 def _list_figures(value: Any) -> Iterator[_Part]:

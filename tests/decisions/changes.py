@@ -9,7 +9,7 @@ import nbformat
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from pauseflow_nb.decisions.digests import CellList, digest_cell, digest_json
+from pauseflow_nb.decisions.digests import AT_THE_CELL, CellList, digest_cell, digest_json
 from pauseflow_nb.decisions.statement import DECIDED, ENDED, WAITING, Statement, expand, payload_digest, sign
 
 KEY = Ed25519PrivateKey.generate()
@@ -270,6 +270,21 @@ def remove_widgets(notebook: dict[str, Any]) -> None:
 def add_a_cell_with_the_tag_of_papermill(notebook: dict[str, Any]) -> None:
     cell = {"id": "error-top", "cell_type": "markdown", "source": ["All was approved."]}
     notebook["cells"].insert(0, {**cell, "metadata": {"tags": ["papermill-error-cell-tag"]}})
+
+
+def add_a_cell_with_an_output_and_the_text_of_papermill(notebook: dict[str, Any]) -> None:
+    add_a_cell_with_the_tag_of_papermill(notebook)
+    shown = {"output_type": "stream", "name": "stdout", "text": "All was approved."}
+    notebook["cells"][0] |= {"cell_type": "code", "source": [AT_THE_CELL], "execution_count": None, "outputs": [shown]}
+
+
+def add_a_note_with_the_text_of_papermill(notebook: dict[str, Any]) -> None:
+    notebook["cells"].append({"id": "new", "cell_type": "markdown", "metadata": {}, "source": [AT_THE_CELL]})
+
+
+def change_format_so_that_other_cells_are_shown(notebook: dict[str, Any]) -> None:
+    cell = {"cell_type": "markdown", "metadata": {}, "source": ["All was approved."]}
+    notebook |= {"nbformat": 3, "nbformat_minor": 0, "worksheets": [{"cells": [cell], "metadata": {}}]}
 
 
 def add_a_copy_of_a_cell(notebook: dict[str, Any]) -> None:

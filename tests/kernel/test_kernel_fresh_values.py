@@ -21,6 +21,7 @@ from pauseflow_nb.kernel.fresh_value import describe_value
 from pauseflow_nb.protocol import FreshValue
 
 NAN = float("nan")
+LABELLED = pd.DataFrame({"a": [1, 2]}, index=["x", "y"])
 
 
 def compared(old: Any, new: Any, tolerance: str = "0") -> Comparison:
@@ -64,6 +65,12 @@ class Model(pydantic.BaseModel):
         (pd.DataFrame({"a": np.r_[np.arange(50_000.0), NAN]}), pd.DataFrame({"a": np.r_[np.arange(50_000.0), -NAN]})),
         (pd.DataFrame({"t": ["x"] * 50_000}), pd.DataFrame({"t": ["x"] * 50_000})),
         (pl.DataFrame({"t": ["x"] * 50_000}), pl.DataFrame({"t": ["x"] * 50_000})),
+        (0j, -0j), (np.zeros(20_000, complex), -np.zeros(20_000, complex)), (Fraction(10**400), Fraction(10**400)), (Decimal("sNaN"), NAN),
+        ({frozenset("ab"), frozenset("bc")}, {frozenset("cb"), frozenset("ba")}), ({10, 9}, {9.0, 10.0}),
+        ({str(n): n for n in range(20_000)}, {str(n): n for n in reversed(range(20_000))}),
+        (pd.DataFrame({"a": [{"b": 1, "c": 2}] * 20_000}), pd.DataFrame({"a": [{"c": 2, "b": 1}] * 20_000})),
+        (np.arange(20_000, dtype="uint64"), np.arange(20_000)), ({"d": LABELLED}, {"d": LABELLED.astype(float)}),
+        (pd.Period("2026-01"), pd.Period("2026-01")), (pd.Series([pd.Interval(0, 1)]), pd.Series([pd.Interval(0, 1)])),
     ],
 )  # fmt: skip
 def test_equal_values(old: Any, new: Any) -> None:
@@ -87,6 +94,14 @@ def test_equal_values(old: Any, new: Any) -> None:
         (pd.DataFrame({"a": [1]}), 1), (pl.Series([1, None]), pl.Series([1, 2])),
         (np.arange(100_000.0), np.arange(100_000.0)[::-1]), (pd.DataFrame({"t": ["x"] * 50_000}), pd.DataFrame({"t": ["x"] * 49_999 + ["y"]})),
         (pd.Series(range(50_000), index=range(1, 50_001)), pd.Series(range(50_000), index=[0, *range(2, 50_001)])),
+        (LABELLED, LABELLED[::-1]), (LABELLED["a"], LABELLED["a"][::-1]), ({"d": LABELLED}, {"d": LABELLED[::-1]}),
+        (pd.Series([1, 2], index=["x", "x"]), pd.Series([1, 2], index=["y", "y"])),
+        (pd.Series([1] * 20_000, index=["x"] * 20_000), pd.Series([1] * 20_000, index=["y"] * 20_000)),
+        ([pd.DataFrame({"a": [1], "b": [2]})], [pd.DataFrame({"b": [2], "a": [1]})]),
+        ({"d": pd.DataFrame(), "n": 1}, {"n": 1}), ([pd.DataFrame(columns=["x"])], [pd.DataFrame(columns=["y"])]),
+        (np.arange(20_000).astype("m8[s]"), np.arange(20_000).astype("m8[h]")),
+        (np.full(20_000, 2**64 - 1, dtype="uint64"), np.full(20_000, -1)), (Fraction(1, 3), Fraction(1, 3) + Fraction(1, 10**25)),
+        (Decimal("1e9999999"), Decimal("2e9999999")), (pd.Interval(0, 1), pd.Interval(0, 2)),
     ],
 )  # fmt: skip
 def test_different_values(old: Any, new: Any) -> None:
@@ -105,7 +120,9 @@ def test_different_values(old: Any, new: Any) -> None:
         (np.array([1.0, NAN, 200]), np.array([1.01, NAN, 199]), "1%", False), (np.array([1.0, 200]), np.array([1.01, 150]), "1%", True),
         (pd.DataFrame({"p": [100]}), pd.DataFrame({"p": [100.5]}), "1%", False), ({"p": [100, "a"]}, {"p": [99.5, "a"]}, "1%", False),
         ({"p": [100, "a"]}, {"p": [99.5, "b"]}, "1%", True),
-        (10**30, 10**30 + 1, "1", False),
+        (10**30, 10**30 + 1, "1", False), ({9.99, 5}, {10.0, 5}, "1%", False), ({9, 5}, {10, 5}, "1%", True),
+        (Decimal("1e9999999"), Decimal("2e9999999"), "1%", True), (Decimal("1e-9999999"), Decimal("2e-9999999"), "1%", True),
+        (LABELLED, LABELLED[::-1], "1000%", True),
     ],
 )  # fmt: skip
 def test_tolerance(old: Any, new: Any, tolerance: str, is_drift: bool) -> None:
@@ -113,7 +130,8 @@ def test_tolerance(old: Any, new: Any, tolerance: str, is_drift: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), lambda: 1, [object()], {"a": {"b": print}}, (n for n in "ab"), type, pytest]
+    "value",
+    [object(), lambda: 1, [object()], {"a": {"b": print}}, (n for n in "ab"), type, pytest, LABELLED.groupby("a")],
 )
 def test_what_cannot_be_compared(value: Any) -> None:
     with pytest.raises(NotComparable, match="fresh cell 'x'"):
