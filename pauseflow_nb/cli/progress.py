@@ -62,7 +62,7 @@ class Progress:
             self._echo(f"{text}\n")
 
     def _echo(self, text: str) -> None:
-        # The execution goes on where nobody reads its progress any more: behind `head -1`, or on a full disk.
+        # The execution continues where nobody reads its progress any more: behind `head -1`, or on a full disk.
         with suppress(OSError):
             click.echo(text, nl=False, err=True)
 

@@ -249,7 +249,7 @@ def test_quiet_prints_nothing(pauseflow: Pauseflow) -> None:
 
 def test_a_notebook_runs_where_the_standard_streams_are_closed(pauseflow: Pauseflow) -> None:
     path = notebook(pauseflow.folder, IMPORT, "%%step a\n1")
-    command = [sys.executable, "-m", "pauseflow_nb", "run", path, "out.ipynb"]
+    command = [sys.executable, "-m", "pauseflow_nb", "run", str(path), "out.ipynb"]
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
     code = subprocess.run(closed, cwd=pauseflow.folder, env=pauseflow.environment, check=False).returncode
 
