@@ -236,6 +236,7 @@ def test_postgresql_makes_the_index_of_the_search(block: Block, postgresql_url: 
         connection.exec_driver_sql("DROP EXTENSION pg_trgm CASCADE")
         connection.exec_driver_sql(block.code)
         indexes = sa.inspect(connection).get_indexes("executions", schema="pauseflow")
+    engine.dispose()
 
     assert INDEX in [index["name"] for index in indexes]
 
