@@ -461,6 +461,9 @@ def test_a_change_that_a_deadlock_undid_is_made_again(stage: Stage, wait_until: 
 
     def change(connection: sa.Connection) -> str:
         tries.append(1)
+        if len(tries) > 1:
+            # Or this one may lock the row again before the other transaction, which waits for it, has woken up.
+            beside.join()
         lock(connection, one)
         ours.set()
         theirs.wait()
