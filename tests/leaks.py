@@ -8,6 +8,7 @@ test leaks at every run, and the session fails.
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from reruns import fail_session
 
 __all__ = ["MOST_TESTS", "summarize_leaks"]
 
@@ -26,7 +27,4 @@ def summarize_leaks(reporter: TerminalReporter) -> None:
     for report in leaks:
         reporter.line(f"{report.nodeid}: {report.message}")
     if len(tests) > MOST_TESTS:
-        reporter.line(f"failed: things left open were seen in more than {MOST_TESTS} tests", red=True)
-        session = reporter._session
-        assert session is not None
-        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        fail_session(reporter, f"things left open were seen in more than {MOST_TESTS} tests")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pytest
 from _pytest.terminal import TerminalReporter
 
-__all__ = ["MOST_RERUNS", "allow_reruns", "summarize_reruns"]
+__all__ = ["MOST_RERUNS", "allow_reruns", "fail_session", "summarize_reruns"]
 
 #: How many reruns one session may have before it fails.
 MOST_RERUNS = 2
@@ -51,7 +51,12 @@ def summarize_reruns(reporter: TerminalReporter) -> None:
     for report in reruns:
         reporter.line(f"{report.nodeid}: {dict(report.user_properties).get(_PROPERTY, 'no reason')}")
     if len(reruns) > MOST_RERUNS:
-        reporter.line(f"failed: more than {MOST_RERUNS} reruns", red=True)
-        session = reporter._session
-        assert session is not None
-        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        fail_session(reporter, f"more than {MOST_RERUNS} reruns")
+
+
+def fail_session(reporter: TerminalReporter, reason: str) -> None:
+    """Make the session fail, although each of its tests may have passed."""
+    reporter.line(f"failed: {reason}", red=True)
+    session = reporter._session
+    assert session is not None
+    session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
