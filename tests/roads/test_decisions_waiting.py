@@ -13,6 +13,13 @@ AGAIN = "%%step again\nflow.suspend(title='And this?');"
 NEVER_TWICE = "assert __import__('os').path.exists('fixed')"
 
 
+def ride_fork(rider: Rider, execution: str, *, from_step: str) -> dict[str, Any]:
+    """Fork an execution, and read the fork's notebook at its next pause."""
+    output = rider.folder / "fork.ipynb"
+    rider.ride(rider.fork(execution, from_step=from_step, output=str(output)))
+    return dict(json.loads(output.read_text(encoding="utf-8")))
+
+
 def assert_signed(rider: Rider, notebook: dict[str, Any] | None = None) -> None:
     """It waits, nothing was changed, and a change to its last output is found."""
     notebook = notebook or read(rider)
@@ -77,9 +84,7 @@ def test_decisions_of_steps_after_the_one_that_a_fork_begins_with_do_not_count(r
     view = rider.run(WORK, ASK, AGAIN, "1")
     rider.answer(view["id"])
     rider.answer(view["id"])
-    sibling = rider.fork(view["id"], from_step="ask", output=str(rider.folder / "sibling.ipynb"))
-    rider.ride(sibling)
-    forked = json.loads((rider.folder / "sibling.ipynb").read_text(encoding="utf-8"))
+    forked = ride_fork(rider, view["id"], from_step="ask")
 
     assert_signed(rider, forked)
     withdrawn = [each.facts["suspension"] for each in check(rider, forked).statements if each.facts.get("withdrawn")]
@@ -177,8 +182,5 @@ def test_a_question_from_outside_before_the_step_that_a_fork_begins_with_counts(
     rider.queue.suspend(view["id"], by="user:bob")
     rider.ride(view["id"])
     rider.answer(view["id"])
-    sibling = rider.fork(view["id"], from_step="again", output=str(rider.folder / "sibling.ipynb"))
-    rider.ride(sibling)
-
-    forked = json.loads((rider.folder / "sibling.ipynb").read_text(encoding="utf-8"))
+    forked = ride_fork(rider, view["id"], from_step="again")
     assert_signed(rider, forked)
