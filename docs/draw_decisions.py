@@ -63,7 +63,7 @@ def draw(browser: Browser, folder: Path) -> None:
         server.terminate()
         server.wait()
     lines = check(folder)
-    changed = (folder / "paid.ipynb").read_text(encoding="utf-8").replace("12,400.00", "72,400.00")
+    changed = (folder / "paid.ipynb").read_text(encoding="utf-8").replace("15,000,000", "75,000,000")
     (folder / "paid.ipynb").write_text(changed, encoding="utf-8")
     lines += ["", *check(folder)]
     page = browser.new_context(viewport={"width": 1000, "height": 100}).new_page()

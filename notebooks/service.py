@@ -1,7 +1,7 @@
 """Run the service that notebooks 5, 6, 7, 9 and 10 send requests to: `python service.py`, and stop it with Ctrl-C.
 
 It needs nothing but Python. Its job computes with the sunspots in data/, its transcription is the first sentence of
-Lincoln's Gettysburg Address (1863), and its price is a sample that moves by 5 % each minute.
+Lincoln's Gettysburg Address (1863), and its prices are the closes of the Dow Jones in October 1929, a day each minute.
 """
 
 import csv
@@ -50,7 +50,8 @@ class Service(ThreadingHTTPServer):
                 result = {"status": "DONE", "result": mean_of_centuries()} if is_done else {"status": "RUNNING"}
                 reply = {"id": name, **result}
             case "GET", ["prices", _]:
-                reply = {"price": 100.0 + 5 * (int(time.time() // 60) % 3)}
+                closes = read_closes()
+                reply = {"price": closes[int(time.time() // 60) % len(closes)]}
             case "POST", ["orders"]:
                 reply = {"placed": True}
             case "POST", ["transcriptions"]:
@@ -90,6 +91,11 @@ def mean_of_centuries() -> dict[str, float]:
     for row in csv.DictReader((DATA / "sunspots.csv").read_text().splitlines()):
         centuries.setdefault(f"{row['year'][:2]}00s", []).append(float(row["number"]))
     return {century: round(mean(numbers), 1) for century, numbers in centuries.items()}
+
+
+def read_closes() -> list[float]:
+    """Read the closes of the Dow Jones Industrial Average, in order of their days."""
+    return [float(row["close"]) for row in csv.DictReader((DATA / "dow.csv").read_text().splitlines())]
 
 
 def call_back(url: str) -> None:

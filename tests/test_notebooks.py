@@ -53,7 +53,7 @@ def test_the_service_of_the_course_answers_what_the_notebooks_ask() -> None:
         try:
             completions = [send(f"{url}/completions", {"prompt": "Say this is a test"})[0] for _ in range(3)]
             looks = [send(f"{url}/jobs/sunspots", method="GET")[1]["status"] for _ in range(2)]
-            price = send(f"{url}/prices/ACME", method="GET")[1]["price"]
+            price = send(f"{url}/prices/DJIA", method="GET")[1]["price"]
             accepted = send(f"{url}/transcriptions", {"resume_url": f"{caller.url}/mailbox"})
             heard = caller.next_mail()
         finally:
@@ -62,7 +62,7 @@ def test_the_service_of_the_course_answers_what_the_notebooks_ask() -> None:
 
     assert completions == [503, 503, 200]
     assert looks == ["RUNNING", "DONE"]
-    assert price in {100.0, 105.0, 110.0}
+    assert price in module.read_closes()
     assert accepted == (202, {"accepted": True})
     assert heard["text"].startswith("Four score")
     assert module.mean_of_centuries()["1700s"] > 0

@@ -19,7 +19,7 @@ class Service:
     failures: int = 0
     #: Looks at a job until it is done.
     looks: int = 2
-    #: What /prices/ACME answers.
+    #: What /prices/DJIA answers.
     price: float = 100.0
     #: What was sent to /orders.
     orders: list[dict[str, Any]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Service:
             return 200, {"id": "job-7", "status": "DONE" if is_done else "RUNNING", "result": "a mean for each century"}
         if path == "/transcriptions":
             return 202, {"accepted": True}
-        if path == "/prices/ACME":
+        if path == "/prices/DJIA":
             return 200, {"price": self.price}
         if path == "/orders":
             self.orders.append(message)

@@ -136,7 +136,7 @@ class TestApproveAtPrice:
         ended = running.end()
 
         assert_completed(ended)
-        assert service.orders == [{"symbol": "ACME", "amount": 50, "limit": 100.9}]
+        assert service.orders == [{"symbol": "DJIA", "amount": 50, "limit": 100.9}]
 
     def test_one_that_moves_far_is_approved_again_behind_the_same_link(
         self, pauseflow: Pauseflow, service: Service
@@ -152,7 +152,7 @@ class TestApproveAtPrice:
 
         assert orders_meanwhile == []
         assert_completed(ended)
-        assert service.orders == [{"symbol": "ACME", "amount": 50, "limit": 120.0}]
+        assert service.orders == [{"symbol": "DJIA", "amount": 50, "limit": 120.0}]
         assert ended.exports("order")["paid"] == 6000.0
 
 
@@ -196,9 +196,9 @@ class TestApprovePayment:
         verified = pauseflow("verify", waits.output)
 
         (asked,) = again["suspended"]
-        assert (asked["title"], asked["labels"]["resume"]) == ("Pay 12,400.00 euros to Acme Ltd?", "Pay")
+        assert (asked["title"], asked["labels"]["resume"]) == ("Pay 15,000,000 dollars to France?", "Pay")
         assert asked["message"] == "It was sent back: Where is the order?"
-        assert paid.exports("pay")["paid"]["total"] == 12_400
+        assert paid.exports("pay")["paid"]["total"] == 15_000_000
         assert verified.code == 0, verified.stderr
         assert "Sent back by " in verified.stdout
         assert_is_a_record(waits)

@@ -36,18 +36,18 @@ def test_a_signed_webhook_is_answered_and_then_a_person_is_asked(pauseflow: Paus
     server = pauseflow.start("serve", "--port", "0")
     wait_until(lambda: server._stdout, "the server is ready")
     added = json.loads(pauseflow("trigger", "add", EXAMPLE, "--http", "--wait", "-p", "secret", "s", "--json").stdout)
-    body = b'{ "amount": 7,\n "for": "sch\xc3\xb6n" }'
+    body = b'{ "magnitude": 9.1,\n "place": "T\xc5\x8dhoku, Japan" }'
     signature = "sha256=" + hmac.new(b"s", body, hashlib.sha256).hexdigest()
 
     assert post(added["url"], body, X_Hub_Signature_256=signature) == (202, {"accepted": True})
     last = json.loads(pauseflow("trigger", "show", added["id"], "--json").stdout)["last"]
     waits = wait_until(lambda: show(pauseflow, last["execution"])["suspended"], "it asks")[0]
-    assert waits["title"] == "Order 7 boxes?"
+    assert waits["title"] == "Warn the coast? Magnitude 9.1, Tōhoku, Japan"
     assert f"  started   by HTTP trigger {added['id']}\n" in pauseflow("show", last["execution"]).stdout
     assert f"Started by HTTP trigger {added['id']} of " in urlopen(waits["approval_url"], timeout=60).read().decode()
     post(waits["resume_url"], b"{}")
     wait_until(lambda: show(pauseflow, last["execution"])["state"] == "completed", "it has ended")
-    assert show(pauseflow, last["execution"])["steps"]["order"]["exports"]["ordered"] == 7
+    assert show(pauseflow, last["execution"])["steps"]["warn"]["exports"]["warned"] == "Tōhoku, Japan"
     assert post(added["url"], body, X_Hub_Signature_256="sha256=\u00e4") == (401, {"error": "wrong signature"})
     assert added["url"].rpartition("/")[2] not in server.stderr
 
