@@ -82,6 +82,8 @@ def test_equal_values(old: Any, new: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        (dt.datetime(2026, 1, 1, 9, tzinfo=dt.UTC), dt.datetime(2026, 1, 1, 10, tzinfo=dt.timezone(dt.timedelta(hours=1)))),
+        (pd.Timestamp("2026-01-01 09:00", tz="UTC"), pd.Timestamp("2026-01-01 10:00", tz="Europe/Berlin")),
         (1, 2), (1, True), (1, "1"), (None, 0), (0, NAN), (NAN, None), ("a", "b"), ("x" * 10_000, "x" * 9_999 + "y"), (2**5000, 2**5000 + 1),
         ([1], [1, 2]), ([1, 2], [2, 1]), ([], {}), ({"a": 1}, {"a": 1, "b": None}), ({"a": 1}, {"b": 1}), ([[1]], [1]), ({1: "a", "1": "b"}, {1: "c", "1": "b"}),
         (pd.DataFrame([[1, 2, 3]], columns=["a", "a", "a (2)"]), pd.DataFrame([[1, 4, 3]], columns=["a", "a", "a (2)"])),

@@ -35,6 +35,16 @@ FORM = """\
 flow.suspend(title="Publish the model?", data={"accuracy": 0.972}, schema=Review)
 """
 REPORT = "%%step report\nprint('answered:', steps.ask.data)"
+#: Fails as in a kernel of an environment without the package.
+NOT_INSTALLED = """\
+import os, sys
+path = [*sys.path]
+sys.path[:] = [each for each in path if not os.path.isdir(os.path.join(each, "pauseflow_nb"))]
+try:
+    import pauseflow_nb.kernel.hints
+finally:
+    sys.path[:] = path
+"""
 CALM = "Workflow execution canceled — this may be due to flow.suspend() usage (not supported in test)"
 
 _HAS_KERNEL = """() => {
@@ -135,18 +145,31 @@ def test_a_pause_is_calm_and_run_all_stops_and_approve_goes_on(
     assert "widget-view" not in saved
 
 
-def test_a_step_without_the_import_is_offered_it_and_runs(by_hand: Callable[..., Notebook], page: Any) -> None:
-    notebook = by_hand("bare.ipynb", "%%step a\nprint('it runs', 3 * 7)")
-    notebook.run(0)
+def test_a_kernel_that_does_not_know_the_package_is_offered_the_next_command(
+    by_hand: Callable[..., Notebook], page: Any, shoot: Shoot
+) -> None:
+    notebook = by_hand("bare.ipynb", "%%step a\nprint('it runs', 3 * 7)", "import pauseflow", NOT_INSTALLED)
+    hints = page.locator(".Toastify__toast").filter(has_text="pauseflow_nb")
+    line = "from pauseflow_nb import flow, steps"
 
-    toast = page.locator(".Toastify__toast").filter(has_text="This kernel does not know %%step yet")
-    expect(toast).to_be_visible(timeout=40_000)
-    toast.get_by_role("button", name="Insert the import and run").click()
+    notebook.run(1)
+    expect(hints.filter(has_text=f"The module is called pauseflow_nb, not pauseflow: write {line}")).to_be_visible(
+        timeout=40_000
+    )
+    notebook.run(2)
+    expect(hints.filter(has_text="not installed where this kernel runs: run %pip install pauseflow-nb")).to_be_visible()
+    notebook.run(0)
+    last = hints.filter(has_text="This kernel does not know %%step yet")
+    expect(last).to_be_visible()
+    expect(hints).to_have_count(1)
+    shoot(page, "byhand-not-imported")
+    last.get_by_role("button", name="Insert the import and run").click()
 
     expect(notebook.output(1)).to_contain_text("it runs 21", timeout=40_000)
-    expect(page.locator(".jp-CodeCell .jp-InputArea-editor").nth(0)).to_contain_text(
-        "from pauseflow_nb import flow, steps"
-    )
+    expect(page.locator(".jp-CodeCell .jp-InputArea-editor").nth(0)).to_contain_text(line)
+    notebook.run(2)
+    expect(notebook.output(2)).to_contain_text(f"the module is `pauseflow_nb`: write `{line}`")
+    expect(hints).to_have_count(0)
 
 
 def test_the_form_says_what_is_wrong_beside_its_fields(

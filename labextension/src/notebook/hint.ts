@@ -1,4 +1,4 @@
-/** Shows the next command when a kernel does not know pauseflow_nb: not imported, not installed, or another name. */
+/** Shows the next command when a kernel does not know pauseflow_nb: not imported, not installed, or misspelt. */
 
 import { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
@@ -7,12 +7,16 @@ import { KernelError, Notebook, NotebookActions, NotebookPanel } from '@jupyterl
 
 const IMPORT = 'from pauseflow_nb import flow, steps';
 const INSTALL = '%pip install pauseflow-nb';
+/** Names that users try for the module; `hints.py` has them, too, for kernels that have imported it. */
+const NEAR_NAMES = ['pauseflow', 'pause_flow', 'pauseflownb'];
 
 interface IHint {
   message: string;
   action: string;
-  /** Do what the action says, for the cell with the error. */
-  act: (notebook: Notebook, cell: Cell) => Promise<void>;
+  /** What the action inserts as a cell above the one with the error, and runs. */
+  source: string;
+  /** Whether it then runs the cell with the error again. */
+  again: boolean;
 }
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -20,83 +24,72 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Offers the command that makes steps known to a kernel.',
   autoStart: true,
   activate: (): void => {
-    let shown = '';
-    NotebookActions.executed.connect((_, { notebook, cell, error }) => {
-      const hint = hintFor(error);
-      if (hint !== null) {
-        // One at a time: whoever runs the cell again without following the hint needs no second copy.
+    let shown: string | undefined;
+    NotebookActions.executed.connect((_, { notebook, cell, success, error }) => {
+      const hint = error ? hintFor(error) : null;
+      // A hint ends when a cell runs, and a second one replaces it. Cells that *Run All* gave up change nothing.
+      if (shown !== undefined && (success || hint !== null)) {
         Notification.dismiss(shown);
+        shown = undefined;
+      }
+      if (hint !== null) {
         shown = Notification.warning(hint.message, {
           autoClose: false,
-          actions: [{ label: hint.action, callback: () => void hint.act(notebook, cell) }]
+          actions: [{ label: hint.action, callback: () => void follow(hint, notebook, cell) }]
         });
       }
     });
   }
 };
 
-/** The hint for an error by a kernel that does not know our magics or modules; null for other errors. */
-export function hintFor(error?: Pick<KernelError, 'errorName' | 'errorValue'> | null): IHint | null {
-  const text = error?.errorValue ?? '';
-  if (error?.errorName === 'UsageError') {
-    const magic = /(?:%%(?:step|fresh|setup)|%pauseflow)\b/.exec(text)?.[0];
-    return magic === undefined || !text.includes('not found')
+/** The hint for the error of a kernel that does not know our magics or our module; null for other errors. */
+function hintFor({ errorName, errorValue }: KernelError): IHint | null {
+  if (errorName === 'UsageError') {
+    const magic = /(%%(?:step|fresh|setup)|%pauseflow)\b.* not found/.exec(errorValue)?.[1];
+    return magic === undefined
       ? null
       : {
           message: `This kernel does not know ${magic} yet: the notebook has to import pauseflow_nb first.`,
           action: 'Insert the import and run',
-          act: (notebook, cell) => insertAbove(notebook, cell, IMPORT, [cell])
+          source: IMPORT,
+          again: true
         };
   }
-  if (error?.errorName !== 'ModuleNotFoundError') {
+  const module = /^No module named '(\w+)'/.exec(errorValue)?.[1] ?? '';
+  if (errorName !== 'ModuleNotFoundError' || errorValue.includes(IMPORT)) {
     return null;
   }
-  const module = /^No module named '([\w.]+)'$/.exec(text)?.[1]?.split('.')[0];
   if (module === 'pauseflow_nb') {
     return {
-      message: 'pauseflow_nb is not installed where this kernel runs: install it there, then restart the kernel.',
-      action: `Run ${INSTALL}`,
-      act: (notebook, cell) => insertAbove(notebook, cell, INSTALL, [])
+      message: `pauseflow_nb is not installed where this kernel runs: run ${INSTALL}, then restart the kernel.`,
+      action: 'Insert the command and run',
+      source: INSTALL,
+      again: false
     };
   }
-  return module === undefined || !['pauseflow', 'pause_flow', 'pauseflownb'].includes(module)
-    ? null
-    : {
-        message: `There is no module ${module}: its name is pauseflow_nb. Write: ${IMPORT}`,
-        action: 'Correct the cell and run',
-        act: (notebook, cell) => correct(notebook, cell, module)
-      };
+  return NEAR_NAMES.includes(module)
+    ? {
+        message: `The module is called pauseflow_nb, not ${module}: write ${IMPORT}`,
+        action: 'Insert the import and run',
+        source: IMPORT,
+        again: false
+      }
+    : null;
 }
 
-/** Insert a cell above this one, and run it and the others. */
-async function insertAbove(notebook: Notebook, cell: Cell, source: string, others: readonly Cell[]): Promise<void> {
+/** Do what a hint offers. */
+async function follow(hint: IHint, notebook: Notebook, cell: Cell): Promise<void> {
+  const panel = notebook.parent;
   const index = notebook.widgets.indexOf(cell);
-  if (index < 0) {
+  if (index < 0 || !(panel instanceof NotebookPanel)) {
     return;
   }
   notebook.activeCellIndex = index;
   NotebookActions.insertAbove(notebook);
   const added = notebook.activeCell;
-  added?.model.sharedModel.setSource(source);
+  added?.model.sharedModel.setSource(hint.source);
   if (added) {
-    await run(notebook, [added, ...others]);
-  }
-}
-
-/** Write the module's name in the lines that import it, and run the cell. */
-async function correct(notebook: Notebook, cell: Cell, module: string): Promise<void> {
-  const source = cell.model.sharedModel.getSource();
-  const found = new RegExp(`^(\\s*(?:from|import|%load_ext)\\s+)${module}\\b`, 'gm');
-  cell.model.sharedModel.setSource(
-    source.replace(new RegExp(`^\\s*import\\s+${module}\\s*$`, 'gm'), IMPORT).replace(found, '$1pauseflow_nb')
-  );
-  await run(notebook, [cell]);
-}
-
-async function run(notebook: Notebook, cells: readonly Cell[]): Promise<void> {
-  const panel = notebook.parent;
-  if (panel instanceof NotebookPanel) {
-    await NotebookActions.runCells(notebook, cells, panel.sessionContext);
+    await NotebookActions.runCells(notebook, hint.again ? [added, cell] : [added], panel.sessionContext);
   }
 }
 
