@@ -54,6 +54,7 @@ _MEANT = {
     "approve": "resume",
     "continue": "resume",
     "execute": "run",
+    "help": "--help",
     "info": "show",
     "kill": "cancel",
     "logs": "outputs",
@@ -67,6 +68,7 @@ _MEANT = {
     "status": "show",
     "stop": "cancel",
     "submit": "run",
+    "version": "--version",
     "wait": "show",
 }
 

@@ -60,6 +60,10 @@ def list_(
     if as_json:
         print_json(found)
         return
+    if not found:
+        is_filtered = bool(state or search or offset)
+        say("no execution matches" if is_filtered else "no executions yet: `pauseflow run NOTEBOOK.ipynb` starts one")
+        return
     rows = [
         (
             each["id"],

@@ -109,6 +109,9 @@ def list_(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if not found:
+        say("no triggers yet: `pauseflow trigger add NOTEBOOK.ipynb --http` adds one")
+        return
     rows = [
         (
             each["id"],

@@ -99,7 +99,8 @@ class NotSuspended(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         step = f" in step {self.step!r}" if self.step else ""
-        shows = "what happened" if self.state in ("completed", "failed", "cancelled") else "what it waits for"
+        has_ended = self.state in ("completed", "failed", "cancelled")
+        shows = "what happened" if has_ended or self.state in ("queued", "running") else "what it waits for"
         return (
             f"execution {self.execution} does not wait for an answer{step}: it is {self.state}; "
             f"`pauseflow show {self.execution}` shows {shows}"

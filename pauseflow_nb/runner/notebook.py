@@ -280,12 +280,15 @@ def _inject_secrets(notebook: NotebookNode, language: str) -> None:
 
 
 def _warn_of_unknown_parameters(notebook: NotebookNode, parameters: dict[str, Any], kernel: str, language: str) -> None:
+    import difflib  # lazily: few parameters are unknown
+
     from papermill.inspection import _infer_parameters
 
     known = {parameter.name for parameter in _infer_parameters(notebook, name=kernel, language=language)}
     for name in parameters:
         if name not in known:
-            log.warning("Passed unknown parameter: %s", name)
+            close = difflib.get_close_matches(name, known, 1)
+            log.warning("Passed unknown parameter: %s%s", name, f" (did you mean {close[0]}?)" if close else "")
 
 
 def _make_json(value: Any) -> JSON:

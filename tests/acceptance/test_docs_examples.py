@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import nbformat
 import pytest
-from docs_examples import BEFORE, FIRST, README, TUTORIAL, blocks
+from docs_examples import BEFORE, FIRST, README, TUTORIAL, blocks, read_blocks
 from evidence import watch
+from roads.mail import mail_server
 
 if TYPE_CHECKING:
     from acceptance.command import Ended, Pauseflow, Running
@@ -165,6 +166,30 @@ def test_an_example_notebook_completes_after_approve_with_nothing_typed(
     press(running.link("approve"), "Approve", picture=f"page-of-{name}")
 
     assert running.end().execution["state"] == "completed"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # aiosmtpd and apprise still use what newer Pythons will not have
+@pytest.mark.parametrize("page", ["docs/how-to/email.md", "docs/reference/flow.md"])
+def test_a_person_opens_the_link_of_the_mail_and_answers(pauseflow: "Pauseflow", press: Press, page: str) -> None:
+    (ask,) = (block.code for block in read_blocks(page) if block.is_cell and "flow.send.email" in block.code)
+    with mail_server() as box:
+        pauseflow.environment |= {f"PAUSEFLOW_{name.upper()}": str(value) for name, value in box.settings.items()}
+        pauseflow.environment["PAUSEFLOW_NOTIFY"] = (
+            f'{{"team": "mailto://127.0.0.1:{box.port}?from=flows@example.org&to=team@example.org"}}'
+        )
+        running = start(pauseflow, FIRST[0], ask, "print('sent:', steps.ask.data)")
+        running.link("approve")  # the step has ended
+        links = {
+            re.findall(r"http\S+/pauseflow/approve/[\w.-]+", box.texts(number))[0] for number in range(len(box.mails))
+        }
+        acting = [mail for mail in box.mails if re.search(r"/pauseflow/(?:resume|cancel)/", mail.as_string())]
+
+        assert "Approved by" in press(links.pop(), "Approve", picture="page-of-mail", comment="send it")
+        assert printed(running.end()) == "sent: {'comment': 'send it'}\n"
+        assert (links, acting) == (set(), [])
 
 
 ITEMS = "items = [{'price': 19.5, 'count': 2}, {'price': 3, 'count': 1}]"

@@ -1,5 +1,7 @@
 """What `pauseflow` says to somebody who does not know its commands yet."""
 
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -57,6 +59,8 @@ def test_a_notebook_in_the_place_of_a_command_is_answered_with_the_command_that_
         ("ls", "pauseflow list fc7e"),
         ("rerun", "pauseflow retry fc7e"),
         ("start", "pauseflow run fc7e"),
+        ("help", "pauseflow --help fc7e"),
+        ("version", "pauseflow --version fc7e"),
     ],
 )
 def test_a_word_that_others_use_is_answered_with_our_command(word: str, meant: str) -> None:
@@ -64,6 +68,20 @@ def test_a_word_that_others_use_is_answered_with_our_command(word: str, meant: s
 
     assert ran.exit_code == click.UsageError.exit_code
     assert f"{word!r} is not a command. Did you mean: {meant}" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["list"], "no executions yet: `pauseflow run NOTEBOOK.ipynb` starts one"),
+        (["list", "--state", "failed"], "no execution matches"),
+        (["trigger", "list"], "no triggers yet: `pauseflow trigger add NOTEBOOK.ipynb --http` adds one"),
+    ],
+)
+def test_an_empty_list_says_so(words: list[str], sentence: str, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(main, words, env={"PAUSEFLOW_DATA_DIR": str(tmp_path)})
+
+    assert (ran.exit_code, ran.stdout) == (0, f"{sentence}\n")
 
 
 def test_a_parameter_without_a_value_is_shown_how_to_write_one() -> None:

@@ -35,6 +35,16 @@ def test_outputs_are_cleared_and_steps_are_listed(tmp_path: Path) -> None:
     assert (cell.outputs, cell.execution_count, cell.metadata.papermill.status) == ([], None, "pending")
 
 
+def test_an_unknown_parameter_is_warned_of_with_the_one_that_was_probably_meant(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path, new_code_cell("alpha = 0.5", metadata={"tags": ["parameters"]}))
+
+    freeze(path, {"alhpa": 1, "zzz": 2})
+
+    assert caplog.messages == ["Passed unknown parameter: alhpa (did you mean alpha?)", "Passed unknown parameter: zzz"]
+
+
 def test_parameters_are_injected_as_papermill_does_and_inputs_hold_the_defaults(tmp_path: Path) -> None:
     source = "alpha = 0.5\nn: int = 3\nname = 'x'\ncomputed = n + 1\na = b = [1, (2, 3)]"
     path = written(tmp_path, "first = 1", new_code_cell(source, metadata={"tags": ["parameters"]}), "last = 1")
