@@ -6,6 +6,7 @@ such as a validator written in Python, is checked here, when the answer has arri
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FunctionType
@@ -111,6 +112,14 @@ class Form:
         return answer_for(self.json_schema, envelope)
 
 
+#: Keywords of JSON Schema; a dict with none of them would accept every answer.
+_KEYWORD = re.compile(
+    r"[$].*|x-.*|type|enum|const|not|if|then|else|title|description|default|deprecated|examples|definitions|items|"
+    r"\w+Items|contains|required|properties|\w+Properties|propertyNames|dependencies|dependent[A-Z]\w+|pattern|format|"
+    r"minimum|maximum|exclusive[A-Z]\w+|multipleOf|(min|max)[A-Z]\w+|(all|any|one)Of|(read|write)Only|content[A-Z]\w+"
+)
+
+
 def make_form(schema: Any) -> Form:
     """Make a form from the argument `schema=`.
 
@@ -118,7 +127,7 @@ def make_form(schema: Any) -> Form:
         InvalidValue: If it is not a usable type or schema.
     """
     if isinstance(schema, dict):
-        _refuse_types(schema)
+        _refuse_fields(schema)
         _require_usable(schema, schema)
         return Form(schema, schema, is_wrapped=False)
     if schema is None or isinstance(schema, (str, int, float, list, tuple, set, FunctionType)):
@@ -138,11 +147,16 @@ def make_form(schema: Any) -> Form:
     return Form(schema, made, is_wrapped)
 
 
-def _refuse_types(schema: dict[Any, Any]) -> None:
-    """Refuse `{"approved": bool}`, which looks like a schema and is none."""
+def _refuse_fields(schema: dict[Any, Any]) -> None:
+    """Refuse `{"approved": bool}` and `{"approved": {"type": "boolean"}}`, which look like schemas and are none."""
     name = next((name for name, value in schema.items() if isinstance(value, type)), None)
     if name is not None:
         problem = f"is not a JSON Schema: {name!r} is a Python type; write a pydantic model that has this field"
+        raise InvalidValue("schema", schema, problem)
+    if schema and not any(_KEYWORD.fullmatch(str(name)) for name in schema):
+        problem = (
+            f"has no keyword of JSON Schema: write {{'type': 'object', 'properties': {schema!r}}}, or a pydantic model"
+        )
         raise InvalidValue("schema", schema, problem)
 
 

@@ -44,6 +44,8 @@ DEFAULT_PAUSE = timedelta(hours=1)
 DEFAULT_MAX_RETRIES = 10
 #: Name in other programs → what to write here.
 _MEANT = {
+    "approve": ": the answer comes from a button, a link or `pauseflow resume ID`",
+    "resume": ": the answer comes from a button, a link or `pauseflow resume ID`",
     # Pipedream's documentation calls `rerun` this in one place.
     "retry": ": did you mean 'rerun'?",
     "step": ": a step is a cell whose first line is `%%step NAME`",

@@ -19,6 +19,8 @@ _IMPORT = "write `from pauseflow_nb import flow, steps` in a cell above"
 #: Wrong names that users try for the module.
 _NEAR_NAMES = frozenset({"pauseflow", "pause_flow", "pauseflownb"})
 _MODULE = "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"
+#: Prefect's `flow` is a decorator.
+_NO_DECORATOR = "a step is a cell whose first line is `%%step NAME`, and nothing is decorated"
 _NO_FUNCTION = "write `from pauseflow_nb import flow, steps`, then for example `flow.suspend()`"
 
 
@@ -67,6 +69,8 @@ def explain(error: BaseException | None) -> None:
 def _find_hint(error: BaseException | None) -> str | None:
     if isinstance(error, NameError):
         return _IMPORT if error.name in _OURS else None
+    if isinstance(error, TypeError):
+        return _NO_DECORATOR if str(error) == "'Flow' object is not callable" else None
     if isinstance(error, ModuleNotFoundError):
         return _MODULE if str(error.name).partition(".")[0] in _NEAR_NAMES else None
     return _NO_FUNCTION if isinstance(error, ImportError) and error.name == "pauseflow_nb" else None

@@ -6,6 +6,7 @@ after a restore they say that they can no longer be used.
 """
 
 import contextlib
+import warnings
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, Never, Self
@@ -60,6 +61,14 @@ class IssuedLinks(dict[str, str]):
         raise TypeError(
             "`await` is not needed here: the call returns links at once, and the step pauses after its last line"
         )
+
+    def __bool__(self) -> bool:
+        """Warn of `if flow.suspend():`, which asks for an answer that nobody has given yet."""
+        warnings.warn(
+            "these are links, which are always true; the next cell reads the answer from `steps.NAME.data`",
+            stacklevel=2,
+        )
+        return True
 
     def _describe_missing(self, name: str) -> str:
         return (

@@ -23,7 +23,7 @@ class Steps(Mapping[str, StepExports | Record]):
         try:
             return _find(name)
         except KeyError:
-            raise KeyError(f"step {name!r} has not run") from None
+            raise KeyError(_describe_missing(name)) from None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -31,8 +31,7 @@ class Steps(Mapping[str, StepExports | Record]):
         try:
             return _find(name)
         except KeyError:
-            known = ", ".join(self) or "none"
-            raise AttributeError(f"step {name!r} has not run; those that have: {known}") from None
+            raise AttributeError(_describe_missing(name)) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(_exports())
@@ -62,6 +61,13 @@ def _find(name: str) -> StepExports | Record:
         return session.mode.trigger
     answers: Mapping[str, Any] = {} if session is None else session.mode.answers
     return StepExports(name, _exports()[name], answers)
+
+
+def _describe_missing(name: str) -> str:
+    session = get_session()
+    if session is not None and session.run is not None and session.run.step == name:
+        return f"step {name!r} is still running: its answer and its exports are there in the next cell"
+    return f"step {name!r} has not run; those that have: {', '.join(_exports()) or 'none'}"
 
 
 def _exports() -> Mapping[str, Mapping[str, JSON]]:

@@ -88,10 +88,11 @@ def test_other_timeouts_are_not_warned_of(kernel: Any, call: str) -> None:
         ("from pauseflow import flow", "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"),
         ("%load_ext pauseflow", "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"),
         ("from pauseflow_nb import suspend", "write `from pauseflow_nb import flow, steps`, then for example"),
+        ("@flow\ndef main(): pass", "a step is a cell whose first line is `%%step NAME`, and nothing is decorated"),
         ("del flow\nflow", "write `from pauseflow_nb import flow, steps` in a cell above"),
     ],
 )
-def test_a_wrong_import_says_what_to_write_in_any_cell(kernel: Any, head: str, code: str, hint: str) -> None:
+def test_a_wrong_import_or_use_says_what_to_write_in_any_cell(kernel: Any, head: str, code: str, hint: str) -> None:
     ran = kernel.run(f"{head}{code}")
 
     assert hint in str(ran.error)
@@ -138,7 +139,35 @@ def test_links_that_are_taken_for_the_answer_say_where_it_is(kernel: Any, use: s
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("step", "a cell whose first line is `%%step NAME`"), ("wait", "did you mean 'suspend'")]
+    ("name", "hint"),
+    [
+        ("step", "a cell whose first line is `%%step NAME`"),
+        ("wait", "did you mean 'suspend'"),
+        ("resume", "`pauseflow resume ID`"),
+    ],
 )
 def test_names_that_others_use_are_answered_with_ours(kernel: Any, name: str, hint: str) -> None:
     assert hint in str(kernel.run(f"flow.{name}").error)
+
+
+@pytest.mark.parametrize("use", ["flow.suspend()\nsteps.a.data", "flow.suspend()\nsteps['a']", "steps.a()"])
+def test_an_answer_that_is_read_in_its_own_step_says_where_it_will_be(kernel: Any, use: str) -> None:
+    error = kernel.run(f"%%step a\n{use}").error
+
+    assert "step 'a' is still running: its answer and its exports are there in the next cell" in str(error)
+
+
+def test_an_export_without_its_dollar_is_answered_with_it(kernel: Any) -> None:
+    kernel.run("%%step a\n7")
+
+    assert str(kernel.run("steps.a.return_value").error) == (
+        "step 'a' has no export 'return_value': did you mean '$return_value'?"
+    )
+
+
+@pytest.mark.parametrize("call", ["suspend()", "rerun('1h')", "delay('1h')"])
+def test_links_that_are_taken_for_a_yes_are_warned_of_at_the_line(kernel: Any, call: str) -> None:
+    with pytest.warns(UserWarning, match="reads the answer from") as caught:
+        kernel.run(f"%%step a\n\nif flow.{call}:\n    pass")
+
+    assert [each.lineno for each in caught] == [3]

@@ -214,6 +214,14 @@ def test_flow_data_of_a_rerun_is_the_instance(road: Road) -> None:
             "flow.suspend(schema={'approved': bool})",
             "is not a JSON Schema: 'approved' is a Python type; write a pydantic model that has this field",
         ),
+        (
+            "flow.suspend(schema={'approved': 'boolean'})",
+            "has no keyword of JSON Schema: write {'type': 'object', 'properties': {'approved': 'boolean'}}, or a pydantic",
+        ),
+        (
+            "flow.suspend(schema={'approved': {'type': 'boolean'}})",
+            "has no keyword of JSON Schema: write {'type': 'obj",
+        ),
         ("flow.suspend(schema={'$ref': 'https://example.com'})", "refers to something outside of it"),
         ("flow.suspend(schema=type('X', (), {}))", "cannot be written as JSON Schema"),
         (

@@ -85,6 +85,7 @@ def main() -> None:
     os.environ |= {"AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__API__PORT": PORT,
                    "AIRFLOW__API__HOST": "127.0.0.1", "AIRFLOW__API__BASE_URL": URL,
                    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{URL}/execution/",
+                   "AIRFLOW__CORE__PARALLELISM": "2", "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
                    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # fmt: skip
     with (folder / "output").open("w") as output:
         airflow = subprocess.Popen(["airflow", "standalone"], stdout=output, stderr=output, start_new_session=True)
