@@ -78,7 +78,7 @@ def duration(value: object, *, what: str = "timeout") -> timedelta:
     return _read(value, what)
 
 
-def spoken(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """Write a duration for people, in at most two units: `"2 d 3 h"`, `"45 s"`."""
     count_ms = max(round(span / timedelta(milliseconds=1)), 0)
     if 0 < count_ms < 1000:

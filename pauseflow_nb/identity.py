@@ -102,7 +102,7 @@ def people(by: str, via: str | None = None) -> frozenset[str]:
     return frozenset(_USER + _key(each) for each in names)
 
 
-def in_words(by: str, facts: Mapping[str, Any]) -> str:
+def describe_actor(by: str, facts: Mapping[str, Any]) -> str:
     """Describe who acted, for people: `ann (login)`, `root (account, via sudo by bob)`, `someone with the link`."""
     name = name_of(by)
     if name is None:

@@ -37,7 +37,7 @@ __all__ = [
     "SuspensionRequest",
     "Unsaved",
     "Wake",
-    "answer_in",
+    "extract_answer",
     "has_answer",
     "published",
     "waiting_state",
@@ -66,7 +66,7 @@ def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
     return {**(returned if isinstance(returned, dict) else {}), **exports}
 
 
-def answer_in(envelope: Mapping[str, JSON]) -> JSON:
+def extract_answer(envelope: Mapping[str, JSON]) -> JSON:
     """Return the answer in a request's envelope: the body, or the query if there is no body.
 
     The clock sends no request: its answer is the default, or None.
@@ -78,7 +78,7 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
 
 def has_answer(envelope: Mapping[str, JSON]) -> bool:
     """Whether a request's envelope holds an answer: an empty form does not, a body of `null` does."""
-    answer = answer_in(envelope)
+    answer = extract_answer(envelope)
     return answer != {} and (answer is not None or envelope.get("by") != "clock")
 
 

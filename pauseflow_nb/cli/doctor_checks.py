@@ -101,7 +101,7 @@ def _storage(settings: Settings) -> Finding:
 
     files, name = Files(settings.storage), f"doctor-{os.getpid()}"
 
-    def try_it() -> None:
+    def attempt() -> None:
         files.write(f"{name}/probe", b"pauseflow")
         try:
             if files.read(f"{name}/probe") != b"pauseflow":
@@ -109,7 +109,7 @@ def _storage(settings: Settings) -> Finding:
         finally:
             files.remove(name)
 
-    problem = _find_problem(try_it)
+    problem = _find_problem(attempt)
     shown = settings.shown("storage")
     return Finding("storage", "ok", shown) if problem is None else Finding("storage", "wrong", f"{shown}: {problem}")
 
@@ -234,11 +234,11 @@ def _secrets(settings: Settings) -> Finding:
     return Finding("secrets", "ok" if has_any else "note", text)
 
 
-def _find_problem(try_it: Callable[[], Any]) -> str | None:
+def _find_problem(attempt: Callable[[], Any]) -> str | None:
     """Say what goes wrong, also where it does not return in time."""
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        pool.submit(try_it).result(timeout=_PATIENCE_SECONDS)
+        pool.submit(attempt).result(timeout=_PATIENCE_SECONDS)
     except TooLate:
         return f"no answer within {_PATIENCE_SECONDS:g} s"
     except StoreUnavailable as problem:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
+from pauseflow_nb.cli.options import open_queue, print_json, print_lines, store_options
 from pauseflow_nb.errors import InvalidNotebook, InvalidValue, NotebookNotFound
 from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.settings import Settings
@@ -56,13 +56,13 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         )
     else:
         for statement in result.statements:
-            say(describe_record(statement.summarise()))
+            print_lines(describe_record(statement.summarise()))
         for problem in result.problems:
-            say(printable_lines(f"✗ {problem}", indent="  "), err=True)
+            print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
         for line in result.notes:
-            say(printable_lines(f"  {line}", indent="  "), err=True)
+            print_lines(printable_lines(f"  {line}", indent="  "), err=True)
         if result.is_valid:
-            say(f"✓ {notebook} is what was decided on: nothing was changed since")
+            print_lines(f"✓ {notebook} is what was decided on: nothing was changed since")
     sys.exit(0 if result.is_valid else 1)
 
 

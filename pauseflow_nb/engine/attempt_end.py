@@ -25,7 +25,7 @@ from pauseflow_nb.engine.newest_notebook import ENDS_OUTSIDE_CELLS
 from pauseflow_nb.engine.settling import RECORD_AFTER, Settling, make_cancel_reason
 from pauseflow_nb.engine.write_output import PatientOutput
 from pauseflow_nb.errors import PauseflowError
-from pauseflow_nb.forms.schema import in_words
+from pauseflow_nb.forms.schema import join_errors
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, waiting_state
@@ -281,7 +281,7 @@ class Ending:
         if suspension is None or suspension.action != "resume":
             # A default of the clock: it would be refused again.
             failure = Failure(
-                "InvalidAnswer", in_words(end.errors), step=None if suspension is None else suspension.step
+                "InvalidAnswer", join_errors(end.errors), step=None if suspension is None else suspension.step
             )
             self._end_failed(connection, "error", failure)
             return

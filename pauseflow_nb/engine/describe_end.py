@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from pauseflow_nb.actions import name_decision
-from pauseflow_nb.identity import in_words
+from pauseflow_nb.identity import describe_actor
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import Row
@@ -60,6 +60,6 @@ def _by_whom(row: Row | HasEnded) -> str:
     from pauseflow_nb.runner.card_text import format_moment  # lazily: see above
 
     reason = row.reason or {}
-    who = in_words(str(reason["by"]), reason) if reason.get("by") else "nobody known"
+    who = describe_actor(str(reason["by"]), reason) if reason.get("by") else "nobody known"
     text = f": {reason['text']}" if reason.get("text") else ""
     return f"{who}{format_moment(iso(row.ended_at) or '')}{text}"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
 from pauseflow_nb.decisions.statement import summarise
 from pauseflow_nb.engine.authorization import find_not_allowed, list_refusals
-from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.children import list_open_below, list_unended_below
 from pauseflow_nb.engine.decision_records import count_unwritten
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import StoreDamaged, UnknownExecution
@@ -108,9 +108,9 @@ class Reader(OpenStore):
         """
         with reading(self.engine) as connection:
             states = {self._row(connection, execution).state}
-            states |= {row.state for row in unended_below(connection, execution)}
+            states |= {row.state for row in list_unended_below(connection, execution)}
             # If none is open, all the notebooks that it waits for have ended.
-            return states <= _WAITING and bool(open_below(connection, execution))
+            return states <= _WAITING and bool(list_open_below(connection, execution))
 
     def variables(self, execution: str) -> "tuple[VariableReport, ...]":
         """List the variables in the last checkpoint, largest first, without loading them.

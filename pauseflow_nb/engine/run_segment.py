@@ -237,7 +237,9 @@ class Segments:
         ending = Ending(self._make_attempt(claimed.execution, claimed.segment))
         with reading(self._queue.engine) as connection:
             last = find_last(connection, claimed.execution.id, "crashed")
-        how = ending.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
+        how = ending.fail(
+            "crashed", _make_crash_failure(claimed, None if last is None else last["details"].get("text"))
+        )
         finish_notebook(self._queue, claimed.execution.id, lost)
         return how
 
@@ -358,11 +360,11 @@ class Segments:
             links=self._queue.link_maker(),
             is_checked=is_full or self._queue.files.is_shared,
             may_defer=not is_full,
-            unkept=self._why_unkept(segment),
+            unkept=self._find_reason_to_end_kernel(segment),
             secrets=find_secrets(claimed.execution, segment, document, providers),
         )
 
-    def _why_unkept(self, segment: Row) -> str | None:
+    def _find_reason_to_end_kernel(self, segment: Row) -> str | None:
         """Return why a pause may not keep the kernel of a segment; None if it may."""
         if self._keeper is None:
             return "this command ends at the pause, and the kernel with it"
@@ -386,7 +388,7 @@ def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:
     return SegmentEnd("failed", end.next_cell, None, failure, environment=True)
 
 
-def _too_often(claimed: _Claimed, last: str | None) -> Failure:
+def _make_crash_failure(claimed: _Claimed, last: str | None) -> Failure:
     running = [step for step, briefing in claimed.steps.items() if briefing.interrupted]
     text = f"the kernel or its worker ended {claimed.segment.crashes} times in a row before a step was finished"
     text += f"; the last time: {last}" if last else ""

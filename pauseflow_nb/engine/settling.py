@@ -22,7 +22,7 @@ from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in, has_answer
+from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, extract_answer, has_answer
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import note
@@ -231,7 +231,7 @@ class Settling:
             sent_back={
                 **known,
                 "comment": find_comment(envelope),
-                "data": answer_in(envelope) if has_answer(envelope) else None,
+                "data": extract_answer(envelope) if has_answer(envelope) else None,
             },
         )
         record_decision(self.connection, suspension, describe_decision(wake), seen=callback.seen)

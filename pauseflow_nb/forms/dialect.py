@@ -73,7 +73,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
     """
     from jsonschema_rs import Draft202012Validator
 
-    with no_panics():
+    with convert_panics():
         return Draft202012Validator(
             translate(json.loads(text)),
             formats=_FORMATS,
@@ -84,7 +84,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
 
 
 @contextmanager
-def no_panics() -> Iterator[None]:
+def convert_panics() -> Iterator[None]:
     """Convert a panic in jsonschema-rs, which is not an `Exception` and would end the process, to a ValueError."""
     try:
         yield

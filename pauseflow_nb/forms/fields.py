@@ -141,7 +141,7 @@ class _Reading:
 
     def field(self, written: Mapping[str, JSON], name: str, *, is_required: bool, is_outer: bool = False) -> Field:
         """Make the field."""
-        schema, is_nullable, references, branches = take_apart(written, self.root)
+        schema, is_nullable, references, branches = resolve_branches(written, self.root)
         choices, choice_labels = _choices(schema, branches)
         if None in choices:
             is_nullable = True
@@ -268,7 +268,7 @@ def _kind_of_text(schema: Mapping[str, JSON]) -> str:
     return _KINDS_OF_TEXT.get(str(schema.get("format"))) or ("long" if is_long or is_json else "text")
 
 
-def take_apart(written: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
+def resolve_branches(written: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
     """Follow `$ref`, and take `Optional[…]` and `allOf` with one element apart, as pydantic writes them."""
     schema, is_nullable, references = written, written.get("type") == "null", set()
     branches: list[Mapping[str, JSON]] = []

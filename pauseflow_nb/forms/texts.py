@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pauseflow_nb.durations import parse_span, spoken
+from pauseflow_nb.durations import format_duration, parse_span
 from pauseflow_nb.forms.dialect import reader
 from pauseflow_nb.forms.fields import Field
 from pauseflow_nb.json_values import JSON, read_json
@@ -39,26 +39,26 @@ def read_text(field: Field, text: str) -> JSON:
 def write_text(field: Field, value: JSON) -> str:
     """Write a value as the text of its input."""
     if isinstance(value, str) and field.kind == "duration":
-        return spoken_span(value)
+        return format_iso_span(value)
     if isinstance(value, str) and field.kind not in ("json", "list", "object"):
         return _on_the_zone(field, value) if field.kind == "datetime" else value
     return json.dumps(value, ensure_ascii=False)
 
 
-def iso_span(span: timedelta) -> str:
+def to_iso_span(span: timedelta) -> str:
     """Write a span as ISO 8601 does."""
     from pydantic_core import to_jsonable_python
 
     return str(to_jsonable_python(span))
 
 
-def spoken_span(written: str) -> str:
+def format_iso_span(written: str) -> str:
     """Write a span as people do, if that is exact."""
     from pydantic_core import ValidationError
 
     try:
         span: timedelta = reader("duration").validate_python(written)
-        text = spoken(span)
+        text = format_duration(span)
         return text if parse_span(text) == span else written
     except (ValidationError, OverflowError):
         return written
@@ -156,7 +156,7 @@ def _duration(_field: Field, text: str) -> str:
         raise Unreadable("is too long for a duration") from None
     if span is None:
         span = _read_as("duration", text, 'must be a duration such as "90s", "2 hours" or "1h 30min"')
-    return iso_span(span)
+    return to_iso_span(span)
 
 
 def _json(field: Field, text: str) -> JSON:

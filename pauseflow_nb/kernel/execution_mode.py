@@ -12,7 +12,7 @@ from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, Record, as_records
 from pauseflow_nb.kernel.context import build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
-from pauseflow_nb.kernel.display import say
+from pauseflow_nb.kernel.display import show_sentences
 from pauseflow_nb.kernel.pausing import ask_runner, pause_execution
 from pauseflow_nb.kernel.resume_data import Answers
 from pauseflow_nb.kernel.secret import fetch_secrets, read_found, resolve_references
@@ -343,11 +343,11 @@ class ExecutionMode:
             if sentence not in self._reported:
                 self._reported.add(sentence)
                 run.notes.append(sentence)
-                say(self._shell, sentence, is_small=True)
+                show_sentences(self._shell, sentence, is_small=True)
         lost = [f"{each.name} ({each.type_name})" for each in saved.unsaved if each.fate == "lost"]
         if is_pause and lost:
             run.notes.append(_KERNEL_BOUND.format(", ".join(lost)))
-            say(self._shell, run.notes[-1])
+            show_sentences(self._shell, run.notes[-1])
 
     def _receive_answer(self) -> None:
         wake = self.briefing.wake

@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
-from pauseflow_nb.durations import is_number, parse_span, spoken
+from pauseflow_nb.durations import format_duration, is_number, parse_span
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,7 +81,7 @@ def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
     if span >= _SHORT or not is_number(timeout):
         return None
     whole = timedelta(seconds=float(timeout))
-    meant = spoken(whole).replace(" ", "").replace("min", "m")
+    meant = format_duration(whole).replace(" ", "").replace("min", "m")
     if parse_span(meant) != whole:
         meant = f"{timeout}s"
     sentence = (

@@ -11,10 +11,10 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.durations import spoken
+from pauseflow_nb.durations import format_duration
 from pauseflow_nb.forms.secrets import hide_secrets
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in, has_answer
+from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, extract_answer, has_answer
 from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
@@ -267,7 +267,7 @@ def describe_approval(action: str, approvals: list[dict[str, JSON]], envelope: M
         known_by=str(last.get("known_by") or ""),
         at=str(last.get("at") or ""),
         comment=str(last.get("comment") or ""),
-        answer=answer_in(envelope) if is_answered else None,
+        answer=extract_answer(envelope) if is_answered else None,
         has_answer=is_answered,
         approvals=approvals,
     )
@@ -332,7 +332,7 @@ def _describe_deadline(request: SuspensionRequest) -> str | None:
     if request.seconds is None:
         return None
     span = timedelta(seconds=request.seconds)
-    until = f"{datetime.now(UTC) + span:%Y-%m-%d %H:%M:%S} UTC ({spoken(span)})"
+    until = f"{datetime.now(UTC) + span:%Y-%m-%d %H:%M:%S} UTC ({format_duration(span)})"
     if request.kind == "rerun":
         return f"At {until} at the latest, or earlier by its link."
     if request.kind == "delay":

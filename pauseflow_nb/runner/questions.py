@@ -69,7 +69,7 @@ class Questions:
         self._recorder.join()
         has_failed = self._document.find_shown_error(cell) is not None
         if is_retried:
-            self._recorder.demote_errors(cell)
+            self._recorder.convert_errors_to_text(cell)
         client.answer(json.dumps(has_failed))
 
     def _answer_pause(self, client: KernelClient, question: PauseQuestion, cell: int) -> None:

@@ -177,7 +177,7 @@ class _Segment:
         if wake is not None:
             cards.put_decision(document, wake.step, self._decision(wake))
         cards.reset(document, briefing.first_cell)
-        self.recorder.go_on()
+        self.recorder.load_earlier()
         cell_statuses.note_notebook_started(document, briefing.execution)
         if self._output is not None:
             self._output.save(document)

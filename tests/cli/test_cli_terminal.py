@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from pauseflow_nb.cli.options import print_json, say
+from pauseflow_nb.cli.options import print_json, print_lines
 from pauseflow_nb.cli.terminal import describe, describe_ending, describe_kernel_bound, describe_waiting, table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ OPEN: dict[str, Any] = {
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("show", [say, print_json])
+@pytest.mark.parametrize("show", [print_lines, print_json])
 def test_output_to_a_full_disk_is_an_error_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, show: Callable[[str], None]
 ) -> None:

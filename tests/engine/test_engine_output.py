@@ -257,12 +257,12 @@ def test_of_two_processes_that_finish_a_notebook_one_does_and_none_loses_it(stag
 def test_an_execution_that_goes_on_meanwhile_keeps_its_notebook(stage: Stage) -> None:
     execution, queue = cancelled(stage), stage.queue
 
-    def go_on() -> None:
+    def run_more() -> None:
         retry(queue, execution, by="user:ann", from_step="first", attached_to=ME)
         stage.script.steps.clear()
         stage.play(execution)
 
-    queue.files = Interleaved(queue.files.url, before_write=go_on)
+    queue.files = Interleaved(queue.files.url, before_write=run_more)
     finish_notebook(queue, execution)
 
     assert queue.state(execution) == "completed"

@@ -21,7 +21,7 @@ from pauseflow_nb.kernel.snapshot.process_state.process import put_back_path
 from pauseflow_nb.kernel.snapshot.recovery import imports, replay
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions, find_mentions_of_functions
-from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_loaded_looks
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import may_loaded_read_notebook
 from pauseflow_nb.kernel.snapshot.storage.fetching import Fetcher
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, remember
@@ -80,7 +80,7 @@ def restore(
         execution: Id of the execution that the snapshot must belong to; empty: any.
         is_checked: Verify everything before it is used, also large arrays whose files seem unchanged.
         coming: Source of the cells that may still run, by index. With it, large data of a remote store is deferred:
-            the caller calls `deferred.bring` before code runs that mentions it, and passes `deferred` to `save`.
+            the caller calls `deferred.load` before code runs that mentions it, and passes `deferred` to `save`.
             None: everything is bound.
 
     Raises:
@@ -262,7 +262,7 @@ class _Restore:
             # Loading runs the code of any class, which may need something that does not exist here.
             again, failed = self._load_each([*(frame for frame, _ in failed), *self._take_read(None)])
             loaded |= again
-        if self._units and any_loaded_looks(self._modules):
+        if self._units and may_loaded_read_notebook(self._modules):
             late, lost = self._load_each(self._take_read(None))
             loaded, failed = loaded | late, failed + lost
         return values | loaded, failed

@@ -13,7 +13,7 @@ from jupyter_server.utils import ensure_async
 from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, stream_request_body
 
-from pauseflow_nb.engine.authorization import who_may
+from pauseflow_nb.engine.authorization import find_refusal
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import InvalidAnswer, InvalidParameter
 from pauseflow_nb.identity import Who
@@ -101,7 +101,7 @@ class ApiHandler(APIHandler):
             return dict.fromkeys(allow, _ONLY_LOOKING)
         approvals, created_by = cast("dict[str, JSON]", suspension["approvals"]), str(view["created_by"])
         who = self.identify_user()
-        return {action: who_may(approvals, created_by, action, who, allow) for action in allow}
+        return {action: find_refusal(approvals, created_by, action, who, allow) for action in allow}
 
     def identify_user(self) -> Who:
         """Identify the user, for the audit trail."""

@@ -40,7 +40,7 @@ from pauseflow_nb.server.public.responses import (
     write_page,
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
-from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
+from pauseflow_nb.server.public.wording import Facts, describe_problem, is_over, note_on
 
 #: Facts that a program which reads a link does not get: markup, and addresses of pages.
 _FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
@@ -186,7 +186,11 @@ class CallbackHandler(Receiver):
             return
         facts = await self._facts()
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
+            more = {
+                "entries": entries,
+                "errors": answer.body.get("errors", []),
+                "problem": describe_problem(answer.body),
+            }
             await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)

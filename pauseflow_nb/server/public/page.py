@@ -37,17 +37,17 @@ from pauseflow_nb.server.public.wording import (
     Facts,
     Silence,
     Verdict,
-    asks_who,
+    depends_on_person,
     describe_early_answers,
+    describe_kernel_bound,
+    describe_place,
+    describe_start,
     find_silence,
     find_verdict,
+    find_words,
     list_approvals,
     list_parameters,
     make_button,
-    name_place,
-    say_who_started,
-    say_why_kernel_stays,
-    words_for,
 )
 
 #: A hidden field that distinguishes our form from forms that programs send.
@@ -169,20 +169,20 @@ def render_suspension(
     may = [button.action for button in buttons if button.refusal is None]
     is_form = facts["schema"] is not None and "resume" in may
     form = draw(facts["schema"], entries and _of_form(entries), errors or []) if is_form else None
-    step = name_place(facts)
+    step = describe_place(facts)
     page = Page(
         notebook=PurePath(facts["notebook"]).name,
         step=step,
-        title=facts["title"] or words_for(facts)[0].format(step=facts["step"]),
+        title=facts["title"] or find_words(facts)[0].format(step=facts["step"]),
         message=as_html(facts["message"]) if facts["message"] else None,
         rows=[(name, text) for name, text in facts["data_as_text"]["rows"]],
         data=facts["data_as_text"]["text"],
         drift=[] if is_closed else facts["drift"],
         evidence=facts["evidence"],
         silence=find_silence(facts) if not is_closed else None,
-        started=say_who_started(facts),
+        started=describe_start(facts),
         parameters=list_parameters(facts["parameters"]),
-        kernel_bound=say_why_kernel_stays(facts),
+        kernel_bound=describe_kernel_bound(facts),
         losses=facts["losses"],
         buttons=buttons,
         verdict=verdict,
@@ -197,7 +197,7 @@ def render_suspension(
         may_answer=bool(may),
         approvals=list_approvals(facts),
         signed_in_as=facts.get("signed_in_as"),
-        sign_in_url=facts.get("sign_in_url") if asks_who(facts) and not is_closed else None,
+        sign_in_url=facts.get("sign_in_url") if depends_on_person(facts) and not is_closed else None,
         notebook_url=facts.get("notebook_url"),
         xsrf=xsrf,
         shown=facts["shown"] or "",

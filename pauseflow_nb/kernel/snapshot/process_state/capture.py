@@ -205,7 +205,7 @@ def put_back_figure(plain: Mapping[str, Any]) -> None:
 def put_back_module_values(shell: Any, plain: Mapping[str, Any]) -> list[str]:
     """Make modules beside the notebook share values with variables again, after these are restored."""
     places = plain.get("module_values", {})
-    return imports.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
+    return imports.set_in_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
 
 
 def find_cell_sources(definitions: Mapping[str, Any]) -> dict[str, str]:

@@ -84,7 +84,7 @@ def _holds_state(kind: type) -> bool:
     return issubclass(kind, _CONTAINERS) or (is_users(kind) and not issubclass(kind, (*_BY_REFERENCE, enum.Enum)))
 
 
-def give_to_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]]) -> list[str]:
+def set_in_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]]) -> list[str]:
     """Set the restored values in modules again; return a sentence for each failure."""
     problems = []
     for name, (module, attribute) in places.items():

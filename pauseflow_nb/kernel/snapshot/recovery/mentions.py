@@ -21,7 +21,7 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import (
     parse_statements,
     words_in,
 )
-from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_looks
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import may_read_notebook
 from pauseflow_nb.kernel.user_code import compiled
 
 #: Attributes that give access to the namespace, besides those that `find_names` knows.
@@ -96,7 +96,7 @@ def _find_in_code(code: types.CodeType, namespace: Mapping[str, Any], *, has_tex
     if reads & _NAMESPACES or any(_is_walker(name, namespace) for code in _codes(code) for name in code.co_names):
         return None
     # Last, because it reads files.
-    if any_looks(name for code in _codes(code) for name in _find_imports(code)):
+    if may_read_notebook(name for code in _codes(code) for name in _find_imports(code)):
         return None
     return reads | binds
 
