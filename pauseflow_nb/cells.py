@@ -18,6 +18,7 @@ from decimal import Decimal, InvalidOperation
 from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidDuration, InvalidStep, InvalidValue
 from pauseflow_nb.queues import check_queue
+from pauseflow_nb.suggestions import did_you_mean
 
 #: `steps.trigger` is Pipedream's name for what started the workflow.
 RESERVED = frozenset({"trigger"})
@@ -284,7 +285,7 @@ def _tolerance(text: str) -> str:
 
 def _on_drift(text: str) -> str:
     if text not in _ON_DRIFT:
-        raise ValueError(f"--on-drift must be ask, fail or go, not {text!r}{_did_you_mean(text, _ON_DRIFT)}")
+        raise ValueError(f"--on-drift must be ask, fail or go, not {text!r}{did_you_mean(text.lower(), _ON_DRIFT)}")
     return text
 
 
@@ -298,7 +299,7 @@ def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) 
             raise ValueError(_surplus(kind, name, [option + sign + value, *left]))
         if option.removeprefix("--") not in options:
             flags = [f"--{known}" for known in options]
-            near = _did_you_mean(option.replace("_", "-"), flags) or f"; there are {', '.join(flags)}"
+            near = did_you_mean(option.replace("_", "-").lower(), flags) or f"; there are {', '.join(flags)}"
             raise ValueError(f"there is no option {option}{near}")
         if not sign:
             if not left or left[0].startswith("--"):
@@ -319,13 +320,6 @@ def _surplus(kind: str, name: str, words: list[str]) -> str:
     rest = itertools.takewhile(lambda word: not word.startswith(("-", "#")), words)
     joined = "_".join([name, *rest])
     return f"a name is one word: write `%%{kind} {joined if joined.isidentifier() else 'approve_model'}`"
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    import difflib  # lazily: few headers have a mistake
-
-    close = difflib.get_close_matches(word.lower(), list(known), 1)
-    return f": did you mean {close[0]}?" if close else ""
 
 
 def _retries(text: str) -> int:

@@ -4,7 +4,6 @@ The first source that has a value wins: a flag, an environment variable `PAUSEFL
 `pauseflow.toml` beside the notebook, `pauseflow.toml` in the data directory, the default.
 """
 
-import difflib
 import json
 import os
 import tomllib
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, Valida
 from pauseflow_nb.errors import InvalidSetting, InvalidValue
 from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, mask_passwords
 from pauseflow_nb.queues import DEFAULT_QUEUE, parse_queues
+from pauseflow_nb.suggestions import did_you_mean
 from pauseflow_nb.validation_words import reword_error
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -268,7 +268,7 @@ class Settings(BaseModel):
             is_text = name not in cls.model_fields and isinstance(error["input"], str)
             value = MASKED if is_text else _shown(name, error["input"])
             unknown = name not in cls.model_fields
-            reason = f"is not a setting{_did_you_mean(name)}" if unknown else reword_error(error)
+            reason = f"is not a setting{did_you_mean(name, Settings.model_fields)}" if unknown else reword_error(error)
             raise InvalidSetting(name, value, origins.get(name, "default"), reason) from None
         settings._origins.update(origins)
         return settings
@@ -277,11 +277,6 @@ class Settings(BaseModel):
 def known_variables() -> frozenset[str]:
     """Return the names of all environment variables that are read."""
     return frozenset({*(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields), *_NO_SETTINGS})
-
-
-def _did_you_mean(name: str) -> str:
-    close = difflib.get_close_matches(name, list(Settings.model_fields), 1)
-    return f": did you mean {close[0]}?" if close else ""
 
 
 def _shown(name: str, value: object) -> Any:

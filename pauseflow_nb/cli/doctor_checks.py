@@ -1,6 +1,5 @@
 """Check a store and its processes for what would stop executions, links or messages: `pauseflow doctor`."""
 
-import difflib
 import importlib.metadata
 import importlib.util
 import os
@@ -19,6 +18,7 @@ from urllib.request import urlopen
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.settings import FILE_NAME, Settings, known_variables
+from pauseflow_nb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
@@ -47,7 +47,7 @@ def check_environment(environment: Mapping[str, str]) -> Iterator[Finding]:
     for name in sorted(environment):
         is_ours = name.startswith("PAUSEFLOW_") and not name.startswith("PAUSEFLOW_SECRET_")
         if is_ours and name not in known:
-            yield Finding("environment", "wrong", f"{name} is not a setting{_did_you_mean(name, known)}")
+            yield Finding("environment", "wrong", _describe_unknown(name, known))
 
 
 def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
         known = Settings.model_fields
         for name in found:
             if name not in known:
-                yield Finding("settings", "wrong", f"{file}: {name} is not a setting{_did_you_mean(name, known)}")
+                yield Finding("settings", "wrong", f"{file}: {_describe_unknown(name, known)}")
 
 
 def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -> Iterator[Finding]:
@@ -251,9 +251,8 @@ def _find_problem(attempt: Callable[[], Any]) -> str | None:
     return None
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f": did you mean {close[0]}?" if close else "; docs/settings.md lists those there are"
+def _describe_unknown(name: str, known: Iterable[str]) -> str:
+    return f"{name} is not a setting{did_you_mean(name, known) or '; docs/settings.md lists all settings'}"
 
 
 def _is_installed(name: str) -> bool:

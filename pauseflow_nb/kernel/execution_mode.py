@@ -136,7 +136,7 @@ class ExecutionMode:
             self._bindings.close_setup()
             losses = []
             if self._restored is not None:
-                losses = self._put_back(self._restored)
+                losses = self._restore_after_setups(self._restored)
                 # It would keep all values alive, also of names that cells rebind or delete.
                 self._restored = None
             if self.briefing.goes_without or not any(loss.needed_by for loss in losses):
@@ -367,11 +367,11 @@ class ExecutionMode:
         self.losses = [*self.losses, *named]
         self.send(Ready(losses=named))
 
-    def _put_back(self, restored: "Restored") -> list[Loss]:
+    def _restore_after_setups(self, restored: "Restored") -> list[Loss]:
         from pauseflow_nb.kernel import snapshot  # lazy: see restore
 
         just_bound = set(self._bindings.remade)
-        losses = snapshot.put_back(self._shell, restored, just_bound)
+        losses = snapshot.restore_after_setups(self._shell, restored, just_bound)
         # A setup's name that is in the snapshot was bound by another cell afterwards.
         self._bindings.remade = restored.remade | (just_bound - restored.values.keys())
         return snapshot.weigh_losses(losses, self.briefing.coming, self._shell.user_ns)

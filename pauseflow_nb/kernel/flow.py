@@ -26,7 +26,7 @@ from pauseflow_nb.kernel.arguments import (
 from pauseflow_nb.kernel.attribute_dict import Record, select_data
 from pauseflow_nb.kernel.current import get_session, require_step
 from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json
-from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
+from pauseflow_nb.kernel.hints import check_keywords, suggest_argument, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.responding import make_response
 from pauseflow_nb.kernel.run_notebook import add_child
@@ -397,7 +397,7 @@ class Flow:
         send(session, run, make_notification(run, message, to, title))
 
     def __getattr__(self, name: str) -> Any:
-        hint = _MEANT.get(name) or did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
+        hint = _MEANT.get(name) or suggest_argument(name, [n for n in dir(Flow) if n[0] != "_"])
         raise AttributeError(f"flow has no {name!r}{hint}")
 
     def __repr__(self) -> str:

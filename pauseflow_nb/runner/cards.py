@@ -53,7 +53,7 @@ class Decision:
     approvals: list[dict[str, JSON]] | None = None
 
 
-def put_card(
+def write_card(
     document: Document,
     cell: int,
     place: Place,
@@ -101,7 +101,7 @@ def put_card(
     document.changed(cell)
 
 
-def put_decision(document: Document, step: str, decision: Decision) -> bool:
+def write_decision(document: Document, step: str, decision: Decision) -> bool:
     """Add a decision to the waiting card of a step; returns False if it has no waiting card."""
     for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
@@ -162,12 +162,12 @@ def reset(document: Document, first: int) -> None:
 
 
 def copy_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
-    """Copy the cell with the waiting card of a step, so that `put_back` can restore it if the answer is refused."""
+    """Copy the cell with the waiting card of a step, so that `restore_card` can restore it if the answer is refused."""
     found = _find_waiting_cards(document, step)
     return (found[-1][0], deepcopy(document.cells[found[-1][0]])) if found else None
 
 
-def put_back(
+def restore_card(
     document: Document,
     index: int,
     cell: NotebookNode,
@@ -190,7 +190,7 @@ def put_back(
     document.cells[index] = cell
     for card in waiting:
         step = facts_of(card)["step"]
-        put_decision(document, step, decision)
+        write_decision(document, step, decision)
         refuse(document, step, errors, drift=drift)
     cell.metadata["papermill"]["status"] = status
     document.changed(index)
@@ -221,7 +221,7 @@ def refuse(
 
 def close_document(document: Document, step: str, decision: Decision) -> None:
     """Complete the document of an execution that was cancelled, or timed out, while it waited."""
-    put_decision(document, step, decision)
+    write_decision(document, step, decision)
     cell_statuses.close(document)
 
 

@@ -15,7 +15,7 @@ from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.protocol import Briefing, Outcome
-from pauseflow_nb.runner.cards import Place, put_card
+from pauseflow_nb.runner.cards import Place, write_card
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.database import now, reading, transaction
@@ -90,7 +90,7 @@ def with_card(stage: Stage, execution: str, output: Path) -> None:
     asked = stage.script.steps["ask"](stage.script.briefings[-1])
     assert asked is not None
     assert asked.suspension is not None
-    put_card(document, 1, Place("ask"), asked.suspension)
+    write_card(document, 1, Place("ask"), asked.suspension)
     name = f"{execution}/card.ipynb"
     stage.queue.files.write(name, document.to_bytes())
     output.write_bytes(document.to_bytes())
