@@ -52,7 +52,7 @@ def _is_same(problem: InvalidSetting, finding: Finding) -> bool:
 
 
 def _show(settings: Settings | None, found: list[Finding], *, as_json: bool) -> None:
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
 
     names = [] if settings is None else type(settings).model_fields
     rows = [] if settings is None else [(name, settings.shown(name), settings.origin(name)) for name in names]
@@ -63,10 +63,10 @@ def _show(settings: Settings | None, found: list[Finding], *, as_json: bool) -> 
         print_json({"settings": shown, **alive, "checks": [vars(each) for each in found]})
         return
     if rows:
-        print_lines(table([("SETTING", "VALUE", "FROM"), *rows]))
+        print_lines(format_table([("SETTING", "VALUE", "FROM"), *rows]))
     print_lines(
         ("\n" if rows else "")
-        + table([("CHECK", "", ""), *((each.name, _MARKS[each.status], each.text) for each in found)])
+        + format_table([("CHECK", "", ""), *((each.name, _MARKS[each.status], each.text) for each in found)])
     )
     for each in found:
         if each.status == "wrong":

@@ -54,7 +54,7 @@ def list_(
     settings: Settings, *, state: tuple[str, ...], search: str | None, limit: int, offset: int, as_json: bool
 ) -> None:
     """List executions, newest first."""
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
 
     found = open_queue(settings).list(states=state or None, text=search, limit=limit, offset=offset, with_links=True)
     if as_json:
@@ -71,7 +71,7 @@ def list_(
         )
         for each in found
     ]
-    print_lines(table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
+    print_lines(format_table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
     for each in found:
         if "problem" in each:
             print_lines(f"{each['id']}: {printable(each['problem'])}", err=True)
@@ -103,12 +103,14 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     if as_json:
         print_json(found | {"variables": [vars(report) for report in reports]})
         return
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.kernel.snapshot import make_rows
 
     print_execution(found, as_json=False, flags=format_flags(settings))
     print_lines(
-        f"\n{table(make_rows(reports))}" if reports else "\nno variables are saved, because there is no checkpoint yet"
+        f"\n{format_table(make_rows(reports))}"
+        if reports
+        else "\nno variables are saved, because there is no checkpoint yet"
     )
 
 

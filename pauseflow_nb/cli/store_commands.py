@@ -23,7 +23,7 @@ def keys() -> None:
 @store_options
 def list_(settings: Settings, *, as_json: bool) -> None:
     """List the keys: the newest one signs, older ones verify, and withdrawn ones do neither."""
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
 
     found = open_queue(settings).list_keys()
     if as_json:
@@ -33,7 +33,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
         (str(key["id"]), key["state"], key["created_at"][:19].replace("T", " "), f"SHA256:{key['fingerprint']}")
         for key in found
     ]
-    click.echo(table([("KEY", "STATE", "CREATED (UTC)", "FINGERPRINT OF THE PUBLIC KEY"), *rows]))
+    click.echo(format_table([("KEY", "STATE", "CREATED (UTC)", "FINGERPRINT OF THE PUBLIC KEY"), *rows]))
 
 
 @keys.command()

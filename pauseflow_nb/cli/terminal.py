@@ -299,7 +299,7 @@ def _describe_error(error: Mapping[str, Any], where: str = "", *, indent: str) -
     return printable_lines(f"{error['type']}{where}: {error['message']}", indent=indent)
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
+def format_table(rows: Iterable[Sequence[str]]) -> str:
     """Lay rows out in columns; the first row is the heading."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -102,7 +102,7 @@ def add(
 @store_options
 def list_(settings: Settings, *, as_json: bool) -> None:
     """List triggers, with the next time of each and the result of its last one."""
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.engine.triggers.managing import list_triggers
 
     found = list_triggers(open_queue(settings))
@@ -120,7 +120,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
         )
         for each in found
     ]
-    print_lines(table([("ID", "STATE", "STARTS", "NEXT (UTC)", "LAST", "NOTEBOOK"), *rows]))
+    print_lines(format_table([("ID", "STATE", "STARTS", "NEXT (UTC)", "LAST", "NOTEBOOK"), *rows]))
 
 
 @trigger.command()

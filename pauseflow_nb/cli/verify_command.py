@@ -38,7 +38,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         raise click.UsageError("--key and --store cannot be combined: with --key, the store is not read")
     document = _read(notebook)
     if key_file is not None:
-        result = compare(document, _keys_in(key_file))
+        result = compare(document, _read_keys(key_file))
     else:
         queue = open_queue(settings)
         pems = [queue.public_key(key["id"]) for key in queue.list_keys()]
@@ -56,7 +56,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         )
     else:
         for statement in result.statements:
-            print_lines(describe_record(statement.summarise()))
+            print_lines(describe_record(statement.summarize()))
         for problem in result.problems:
             print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
         for line in result.notes:
@@ -107,7 +107,7 @@ def _read_execution(document: dict[str, Any]) -> str:
     return str(found.get("execution", "")) if isinstance(found, dict) else ""
 
 
-def _keys_in(file: str) -> "list[Ed25519PublicKey]":
+def _read_keys(file: str) -> "list[Ed25519PublicKey]":
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:

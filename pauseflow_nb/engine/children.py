@@ -16,7 +16,7 @@ from pauseflow_nb.engine.plan import Plan, add_execution, plan_notebook
 from pauseflow_nb.engine.start_checks import require_room
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, published
+from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, merge_exports
 from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import executions, steps, suspensions
 from pauseflow_nb.store.database import reading
@@ -127,7 +127,7 @@ def gather(connection: sa.Connection, suspension: Row) -> Gathered:
     problems: list[str] = []
     for row in children:
         briefings = steps.brief_steps(connection, row.id)
-        shown = {name: published(run.exports) for name, run in briefings.items() if run.runs or run.exports}
+        shown = {name: merge_exports(run.exports) for name, run in briefings.items() if run.runs or run.exports}
         exports[row.nested["name"]] = shown
         if row.nested["check"] and row.state != "completed":
             problems.append(_problem(row))

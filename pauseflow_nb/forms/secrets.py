@@ -36,7 +36,7 @@ def _hide(value: JSON, written: JSON, root: Mapping[str, JSON], depth: int) -> J
     if schema.get("format") == "password" or schema.get("writeOnly") or _may_have_secrets(schema.get("contentSchema")):
         return _HIDDEN
     # Whichever branch was meant: a password in one of them counts as one.
-    for branch in (*branches, *_applied(schema)):
+    for branch in (*branches, *_list_applied(schema)):
         value = _hide(value, branch, root, depth + 1)
     if isinstance(value, dict):
         return {key: _hide(each, _find_schema(schema, key), root, 0) for key, each in value.items()}
@@ -46,7 +46,7 @@ def _hide(value: JSON, written: JSON, root: Mapping[str, JSON], depth: int) -> J
     return value
 
 
-def _applied(schema: Mapping[str, Any]) -> Iterator[JSON]:
+def _list_applied(schema: Mapping[str, Any]) -> Iterator[JSON]:
     for name in ("allOf", "anyOf", "oneOf"):
         yield from schema.get(name) or []
     yield from (schema[name] for name in ("then", "else") if name in schema)

@@ -141,7 +141,7 @@ class Session:
         """Display the value of a fresh cell, and record it for a later comparison."""
         __tracebackhide__ = True
         sys.displayhook(value)
-        parsed = _parsed(header)
+        parsed = _parse_header(header)
         assert parsed is not None
         try:
             self.mode.take_value(parsed, value)
@@ -151,14 +151,14 @@ class Session:
     def refuse_value(self, header: str) -> None:
         """Stop a fresh cell that ends without an expression."""
         __tracebackhide__ = True
-        parsed = _parsed(header)
+        parsed = _parse_header(header)
         assert parsed is not None
         raise hide_traceback(InvalidStep(parsed.name, NO_VALUE, kind="fresh"))
 
     def open_setup(self, header: str, stored: list[str]) -> None:
         """Begin a `%%setup` cell that binds these names by its text."""
         __tracebackhide__ = True
-        _parsed(header)
+        _parse_header(header)
         self.bindings.open_setup(stored)
         self.mode.begin_setup()
 
@@ -215,9 +215,9 @@ class Session:
 
     def _open(self, header: str) -> bool:
         __tracebackhide__ = True
-        parsed = _parsed(header)
+        parsed = _parse_header(header)
         assert parsed is not None
-        if not self._cells or _parsed(str(self._cells[-1].raw_cell)) != parsed:
+        if not self._cells or _parse_header(str(self._cells[-1].raw_cell)) != parsed:
             # In a silent cell, as those of `%run other.ipynb`, nobody would see how the step ended.
             raise hide_traceback(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
         self._step_cell = self._cells[-1]
@@ -330,7 +330,7 @@ class Session:
         self.mode.fail(_find_step_name(str(info.raw_cell)), error, run)
 
 
-def _parsed(source: str) -> Header | None:
+def _parse_header(source: str) -> Header | None:
     __tracebackhide__ = True
     try:
         return read_header(source)

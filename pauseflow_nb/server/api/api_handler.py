@@ -24,7 +24,7 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import RESOURCE, identify
 from pauseflow_nb.server.public.bodies import parse_json
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
-from pauseflow_nb.server.public.responses import error_answer, write_json
+from pauseflow_nb.server.public.responses import find_error_response, write_json
 
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
@@ -138,7 +138,7 @@ class ApiHandler(APIHandler):
             sentence = error.log_message or error.reason or self._reason
             status = status_code
         else:
-            status, sentence = error_answer(error, status_code)
+            status, sentence = find_error_response(error, status_code)
         if status in {429, 503}:
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         if status == 405:

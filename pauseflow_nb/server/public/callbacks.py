@@ -35,7 +35,7 @@ from pauseflow_nb.server.public.page import render_suspension
 from pauseflow_nb.server.public.rate_limit import LinkLimits
 from pauseflow_nb.server.public.receiving import METHODS, Receiver
 from pauseflow_nb.server.public.responses import (
-    write_error_answer,
+    write_error_response,
     write_json,
     write_page,
 )
@@ -96,7 +96,7 @@ class CallbackHandler(Receiver):
         elif method == "GET" and (prefers_json(self.request.headers) or is_from_program(self.request.headers)):
             # With 200, a program would believe that it had acted.
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
-            write_error_answer(self, 405, _NO_GET[links == "strict"], html=False)
+            write_error_response(self, 405, _NO_GET[links == "strict"], html=False)
         else:
             await self._show()
 

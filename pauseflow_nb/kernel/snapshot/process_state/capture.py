@@ -214,7 +214,7 @@ def find_cell_sources(definitions: Mapping[str, Any]) -> dict[str, str]:
     """Find the source of the cells that define functions and classes."""
     sources = {}
     for defined in definitions.values():
-        for code in _codes(defined):
+        for code in _list_code_objects(defined):
             cached = linecache.cache.get(code.co_filename)
             if cached is not None and len(cached) == 4 and cached[1] is None:
                 sources[code.co_filename] = "".join(cached[2])
@@ -227,7 +227,7 @@ def restore_sources(sources: Mapping[str, str]) -> None:
         linecache.cache.setdefault(filename, (len(text), None, text.splitlines(keepends=True), filename))
 
 
-def _codes(defined: Any) -> Iterator[Any]:
+def _list_code_objects(defined: Any) -> Iterator[Any]:
     members = list(vars(defined).values()) if isinstance(defined, type) else [defined]
     for member in members:
         code = getattr(getattr(member, "__func__", member), "__code__", None)

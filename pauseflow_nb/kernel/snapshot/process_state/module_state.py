@@ -21,7 +21,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users_module, module_of, qualified_name
 from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
-from pauseflow_nb.kernel.user_code import parsed
+from pauseflow_nb.kernel.user_code import parse_cell
 
 #: Attribute of a shell with the names of modules that were loaded before its first cell.
 _LOADED_BEFORE = "_pauseflow_loaded_before"
@@ -260,7 +260,7 @@ def changes_in(source: str) -> tuple[Change, ...]:
     Source that is not Python changes nothing.
     """
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     return tuple(dict.fromkeys(change for change in _changes(ast.walk(tree)) if len(change.path) > 1))
@@ -272,7 +272,7 @@ def registers_in(source: str) -> tuple[tuple[str, ...], ...]:
     if ".register" not in source:
         return ()
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "register")
@@ -283,7 +283,7 @@ def registers_in(source: str) -> tuple[tuple[str, ...], ...]:
 def changes_by_functions(source: str) -> tuple[Change, ...]:
     """Find changes by the functions of a module to data of the module or of its classes."""
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     found: dict[Change, None] = {}
