@@ -39,7 +39,7 @@ __all__ = [
     "Wake",
     "extract_answer",
     "has_answer",
-    "published",
+    "merge_exports",
     "waiting_state",
 ]
 

@@ -8,7 +8,7 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import WholeNumberBetween, announce, print_json, store_options
+from pauseflow_nb.cli.options import WholeNumberBetween, print_json, print_lines, store_options
 from pauseflow_nb.json_logs import log_as_json
 from pauseflow_nb.settings import Settings
 
@@ -118,6 +118,6 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
         if settings.log_format == "json":
             log.info("worker %s is ready", name)
         else:
-            announce(f"worker {name} is ready", err=True)
+            print_lines(f"worker {name} is ready", err=True)
 
     run_worker(settings, stop=stop, on_ready=print_ready)

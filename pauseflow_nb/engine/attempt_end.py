@@ -35,7 +35,7 @@ from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
-from pauseflow_nb.store.audit import add
+from pauseflow_nb.store.audit import add_line
 
 #: Seconds for checking all answers that arrived before the step ended.
 _EARLY_SECONDS = 10.0
@@ -157,7 +157,7 @@ class Ending:
             steps.interrupt(connection, row.id, self._segment.n, self._first_cell(connection))
             executions.set_state(connection, row.id, "queued")
             what, details = ("released", {}) if crashed is None else ("crashed", {"text": crashed})
-            add(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **details)
+            add_line(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **details)
             if is_job:
                 self._store.jobs.enqueue(connection, row.id, self._segment.n, self._segment.job + 1)
 
@@ -229,7 +229,7 @@ class Ending:
         row = executions.find(connection, execution)
         by = f"step:{suspension.step}" if suspension.step or row is None else row.suspend_by or "unknown"
         executions.set_state(connection, execution, state, **({} if suspension.step else {"suspend_by": None}))
-        add(connection, execution, state, by, segment=n, step=suspension.step, kind=suspension.kind)
+        add_line(connection, execution, state, by, segment=n, step=suspension.step, kind=suspension.kind)
         self._attach(connection, is_kernel_bound=kernel_variables is not None)
         if self._children and row is not None:
             children.start_children(self._store, connection, row, suspension, self._children)
@@ -248,7 +248,7 @@ class Ending:
             executions.attach(connection, execution, None)
         queue = executions.find_queues(connection, [(execution, self._segment.n)]).get((execution, self._segment.n))
         by = str(self._segment.worker)
-        add(connection, execution, "handed over", by, segment=self._segment.n, cell=end.next_cell, queue=queue)
+        add_line(connection, execution, "handed over", by, segment=self._segment.n, cell=end.next_cell, queue=queue)
         self._store.jobs.enqueue(connection, execution, self._segment.n, self._segment.job + 1)
 
     def _with_children(self, end: SegmentEnd, document: Document) -> SegmentEnd:

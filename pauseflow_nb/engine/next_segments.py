@@ -61,7 +61,7 @@ def _wake_all(
 ) -> None:
     signed = _queue_all(connection, jobs, settlements, moment)
     lines = [_make_audit_line(each, action, signed.get(each.suspension.execution, {})) for each in settlements]
-    audit.add_all(connection, lines, moment)
+    audit.add_lines(connection, lines, moment)
 
 
 def _queue_all(

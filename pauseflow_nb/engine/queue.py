@@ -272,7 +272,7 @@ class Queue(Reader):
                 raise CannotSuspend(execution, row.state, row.parent)
             if row.state in ("queued", "running", "paused"):
                 executions.ask_to_suspend(connection, execution, by)
-                audit.add(connection, execution, "to be suspended", by, segment=row.segment)
+                audit.add_line(connection, execution, "to be suspended", by, segment=row.segment)
                 return True
             return False
 

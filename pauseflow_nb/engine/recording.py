@@ -16,7 +16,7 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store import executions, segments, steps, suspensions, triggers
-from pauseflow_nb.store.audit import add
+from pauseflow_nb.store.audit import add_line
 from pauseflow_nb.store.database import iso
 from pauseflow_nb.user_secrets.providers import Providers
 
@@ -58,7 +58,7 @@ class Recording:
             segments.set_losses(connection, self._segment.execution, self._segment.n, known + added)
             texts: list[JSON] = [str(loss) for loss in losses]
             by = str(self._segment.worker)
-            add(connection, self._segment.execution, "missed", by, segment=self._segment.n, losses=texts)
+            add_line(connection, self._segment.execution, "missed", by, segment=self._segment.n, losses=texts)
 
         self._attempt.change(change)
         for loss in losses:
@@ -100,7 +100,7 @@ class Recording:
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
             record_checks(connection, self._segment.execution, checks)
-            add(
+            add_line(
                 connection,
                 self._segment.execution,
                 "checked",
@@ -150,12 +150,12 @@ class Recording:
             outcome = Outcome("suspended", question.step, question.run, question.ordinal, suspension=question.request)
             shown = self._attempt.note_shown(connection, outcome, cell)
             suspensions.add(connection, claim.execution, claim.segment, outcome, cell, shown=shown)
-            add(connection, claim.execution, "paused", by, segment=claim.segment, step=question.step)
+            add_line(connection, claim.execution, "paused", by, segment=claim.segment, step=question.step)
         elif row.state == "settled" and question.refusals:
             suspensions.reopen(connection, row, question.errors)
             suspensions.set_shown(connection, row, add_errors(row.shown, question.errors))
             problem = {"status": 422, "errors": question.errors}
-            add(connection, claim.execution, "refused", by, segment=claim.segment, step=question.step, **problem)
+            add_line(connection, claim.execution, "refused", by, segment=claim.segment, step=question.step, **problem)
         elif row.state != "open":
             return False
         executions.set_state(connection, execution.id, "paused")
@@ -191,7 +191,7 @@ class Recording:
             self._attempt.require_current(connection)
             executions.ask_to_suspend(connection, self._segment.execution, None)
             by = str(self._segment.worker)
-            add(connection, self._segment.execution, "not suspended", by, segment=self._segment.n, text=problem)
+            add_line(connection, self._segment.execution, "not suspended", by, segment=self._segment.n, text=problem)
 
         self._attempt.change(change)
         self._attempt.report_event("said", text=f"it was not suspended: {problem}")

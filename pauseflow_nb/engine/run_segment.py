@@ -41,7 +41,7 @@ from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions, triggers
-from pauseflow_nb.store.audit import add, find_last
+from pauseflow_nb.store.audit import add_line, find_last
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.user_secrets.providers import Providers
@@ -223,7 +223,7 @@ class Segments:
         steps.interrupt(connection, execution, n, claimed.first_cell)
         started = row.started_at or claimed.attempt_at
         executions.set_state(connection, execution, "running", started_at=started)
-        add(connection, execution, "running", self._process, segment=n, attempt=claimed.attempt)
+        add_line(connection, execution, "running", self._process, segment=n, attempt=claimed.attempt)
         row = executions.find(connection, execution)
         assert row is not None
         # Here, while the row is locked: a withdrawal of keys signs the snapshots again.

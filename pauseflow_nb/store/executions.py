@@ -11,7 +11,7 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
-from pauseflow_nb.store.audit import Line, add, add_all
+from pauseflow_nb.store.audit import Line, add_line, add_lines
 from pauseflow_nb.store.database import build_locks, lock_row, name_keys, now, select_among
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
@@ -70,7 +70,7 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
             **values,
         )
     )
-    add(connection, execution, "started", by, segment=0)
+    add_line(connection, execution, "started", by, segment=0)
 
 
 def find_starter(row: Row) -> Who:
@@ -206,7 +206,7 @@ def end_all(
         )
         for each in endings
     ]
-    add_all(connection, lines, moment)
+    add_lines(connection, lines, moment)
     _wake_parents(connection, [each.execution for each in endings], moment)
 
 
