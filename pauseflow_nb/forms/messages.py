@@ -203,7 +203,7 @@ def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing
     if kind in ("type", "enum", "const", "format"):
         return f"must be {_describe_limit({**error.schema, kind: limit}, kind)}"
     if kind in ("anyOf", "oneOf"):
-        return _explain_one_of(error)
+        return _explain_match_count(error)
     if kind == "not":
         return _explain_excluded(limit)
     if kind == "items":
@@ -248,7 +248,7 @@ def _describe_limit(schema: Any, kind: str) -> str:
     return "one of " + ", ".join(map(_format_value, limit))
 
 
-def _explain_one_of(error: _Error) -> str:
+def _explain_match_count(error: _Error) -> str:
     branches = [branch for branch in error.kind["context"] if branch]
     if len(branches) < len(error.kind["context"]):
         return "fits several of the kinds that are asked for, and must fit one of them only"
