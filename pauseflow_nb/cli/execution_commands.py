@@ -62,7 +62,9 @@ def list_(
         return
     if not found:
         is_filtered = bool(state or search or offset)
-        say("no execution matches" if is_filtered else "no executions yet: `pauseflow run NOTEBOOK.ipynb` starts one")
+        print_lines(
+            "no execution matches" if is_filtered else "no executions yet: `pauseflow run NOTEBOOK.ipynb` starts one"
+        )
         return
     rows = [
         (

@@ -110,7 +110,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
         print_json(found)
         return
     if not found:
-        say("no triggers yet: `pauseflow trigger add NOTEBOOK.ipynb --http` adds one")
+        print_lines("no triggers yet: `pauseflow trigger add NOTEBOOK.ipynb --http` adds one")
         return
     rows = [
         (
