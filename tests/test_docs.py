@@ -1,5 +1,6 @@
 """The docs name everything that is public, and lead nowhere that is not there."""
 
+import importlib.util
 import inspect
 import pydoc
 import re
@@ -254,6 +255,19 @@ def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
     }
 
     assert shown == listed
+
+
+def test_lists_and_the_blocks_in_them_are_indented_as_the_site_reads_them() -> None:
+    pytest.importorskip("mkdocs", reason="`make docs` installs it")
+    spec = importlib.util.spec_from_file_location("pages_of_the_site", ROOT / "docs" / "site" / "pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = "- a\n  b\n  - c\n- d\n\n1. e\n\n   ```sh\n   - f\n     g\n   ```\n\n2. h\n\ni\n\n    code\n"
+    wanted = "- a\n    b\n    - c\n- d\n\n1. e\n\n    ```sh\n    - f\n      g\n    ```\n\n2. h\n\ni\n\n    code\n"
+
+    assert module.indent_lists(written) == wanted
 
 
 def test_every_page_can_be_reached_from_the_list_of_pages_or_the_readme() -> None:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 OPENAPI = ROOT / "pauseflow_nb" / "server" / "api" / "openapi.yaml"
 #: Links to other places and to places of the same page stay as they are.
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<path>(?![a-z]+:|#)[^)#\s]+)(?P<anchor>#[^)]*)?\)")
+ITEM = re.compile(r"(?:[-*]|\d+\.) +(?=\S)")
 IMAGE = re.compile(r'(<img src=")(?:docs/)(images/[^"]+")')
 
 
@@ -62,7 +63,24 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
     text = "".join(part if at % 2 else LINK.sub(replace, part) for at, part in enumerate(parts))
-    return IMAGE.sub(r"\1\2", text)
+    return indent_lists(IMAGE.sub(r"\1\2", text))
+
+
+def indent_lists(text: str) -> str:
+    """Indent what is in a list by four columns for each level, as MkDocs wants it; GitHub is content with less."""
+    columns: list[int] = []  # where the texts of the open items begin
+    lines, in_code = [], False
+    for line in text.split("\n"):
+        rest = line.lstrip(" ")
+        column = len(line) - len(rest)
+        while rest and columns and column < columns[-1]:
+            columns.pop()
+        lines.append(" " * (4 * len(columns) + column - (columns[-1] if columns else 0)) + rest if rest else "")
+        if rest.startswith("```"):
+            in_code = not in_code
+        elif not in_code and (item := ITEM.match(rest)):
+            columns.append(column + len(item[0]))
+    return "\n".join(lines)
 
 
 def on_post_build(config: MkDocsConfig) -> None:
