@@ -5,7 +5,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pauseflow_nb.kernel.user_code import parsed
+from pauseflow_nb.kernel.user_code import parse_cell
 
 #: First name of a path that begins with something else, such as `sys.modules["json"].x = 1`.
 UNKNOWN = "?"
@@ -34,7 +34,7 @@ def changes_in(source: str) -> tuple[Change, ...]:
     Source that is not Python changes nothing.
     """
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     changes = dict.fromkeys(_changes(ast.walk(tree)))
@@ -47,7 +47,7 @@ def deletions_in(source: str) -> tuple[tuple[str, ...], ...]:
     if "del" not in source:
         return ()
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Del))
@@ -69,7 +69,7 @@ def registers_in(source: str) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], 
     if ".register" not in source:
         return ()
     try:
-        nodes = list(ast.walk(parsed(source)))
+        nodes = list(ast.walk(parse_cell(source)))
     except (SyntaxError, ValueError, RecursionError):
         return ()
     arguments = {id(node.func): node.args[0] for node in nodes if isinstance(node, ast.Call) and len(node.args) == 1}
@@ -87,7 +87,7 @@ def registers_in(source: str) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], 
 def changes_by_functions(source: str) -> tuple[Change, ...]:
     """Find changes by the functions of a module to data of the module or of its classes."""
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     found: dict[Change, None] = {}

@@ -16,7 +16,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users_module
 from pauseflow_nb.kernel.snapshot.user_names import find_sources
-from pauseflow_nb.kernel.user_code import parsed
+from pauseflow_nb.kernel.user_code import parse_cell
 
 _AGAIN = "in a `%%setup` cell, which runs again in every new kernel"
 _ENDS = f"it ends with this kernel; call it {_AGAIN}"
@@ -214,7 +214,7 @@ def calls_in(source: str) -> tuple[tuple[Call, ...], dict[str, str]]:
     Source that is not Python calls nothing.
     """
     try:
-        nodes = list(ast.walk(parsed(source)))
+        nodes = list(ast.walk(parse_cell(source)))
     except (SyntaxError, ValueError, RecursionError):
         return (), {}
     statements = {id(_awaited(node.value)) for node in nodes if isinstance(node, ast.Expr)}

@@ -17,13 +17,13 @@ from pauseflow_nb.kernel.snapshot.process_state import library_calls
 from pauseflow_nb.kernel.snapshot.process_state.changes import ANY, deletions_in
 from pauseflow_nb.kernel.snapshot.process_state.module_state import (
     ELSEWHERE,
+    capture_attributes,
     follow,
     home_of,
     is_made_by_cells,
     paths_of_cells,
-    put_attribute,
+    restore_attribute,
     source_of,
-    take_attributes,
 )
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
@@ -54,7 +54,7 @@ _REGISTRIES = {
 _CONTAINERS = (list, set, collections.deque, MutableMapping)
 
 
-def _take_contents(shell: Any) -> dict[str, Any]:
+def _capture_contents(shell: Any) -> dict[str, Any]:
     changed = {_join(module, names) for module, names in _changed_in_place(shell)}
     changed = {path for path in changed if not _ELSEWHERE.fullmatch(path)}
     registries = {_REGISTRIES[call] for call in library_calls.find_names(shell) & _REGISTRIES.keys()}
@@ -69,7 +69,7 @@ def _take_contents(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_contents(_shell: Any, name: str, value: tuple[dict[Any, Any] | None, list[Any], bool]) -> None:
+def _restore_contents(_shell: Any, name: str, value: tuple[dict[Any, Any] | None, list[Any], bool]) -> None:
     container, (entries, items, is_whole) = _get(name), value
     if entries is not None:
         for key in [key for key in container if is_whole and key not in entries]:
@@ -116,7 +116,7 @@ def _inside(shell: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str,
         yield place
 
 
-def _take_objects(shell: Any) -> dict[str, Any]:
+def _capture_objects(shell: Any) -> dict[str, Any]:
     """Find attributes that cells set on objects in modules of libraries: `json._default_encoder.indent = 2`."""
     found, absent = {}, object()
     for path in paths_of_cells(shell, is_bound=True):
@@ -131,13 +131,13 @@ def _take_objects(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_object(_shell: Any, name: str, value: Any) -> None:
+def _restore_object(_shell: Any, name: str, value: Any) -> None:
     owner, _, attribute = name.rpartition(".")
     if not is_same(getattr(_get(owner), attribute, None), value):
         setattr(_get(owner), attribute, value)
 
 
-def _take_hidden(shell: Any) -> dict[str, Any]:
+def _capture_hidden(shell: Any) -> dict[str, Any]:
     """Find attributes of modules and classes that were set under a name which means something else now.
 
     Such a name is that of an argument, of a local variable, or of a loop.
@@ -149,7 +149,7 @@ def _take_hidden(shell: Any) -> dict[str, Any]:
         if path[0] != "self" and path[-1] != ANY
         if issubclass(type(shell.user_ns.get(path[0], nothing)), (types.ModuleType, type))
     }
-    known = take_attributes(shell)
+    known = capture_attributes(shell)
     found: dict[str, Any] = {}
     for owner in _owners(shell) if names else ():
         for last in names & vars(owner).keys():
@@ -184,7 +184,7 @@ def _words(module: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text)) if is_complete else frozenset()
 
 
-def _take_deleted(shell: Any) -> dict[str, Any]:
+def _capture_deleted(shell: Any) -> dict[str, Any]:
     found = {}
     for path in (path for source in find_sources(shell) for path in deletions_in(source)):
         owner = follow(shell.user_ns.get(path[0]), path[1:-1])
@@ -194,14 +194,14 @@ def _take_deleted(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_deleted(_shell: Any, _name: str, value: tuple[str, tuple[str, ...]]) -> None:
+def _restore_deleted(_shell: Any, _name: str, value: tuple[str, tuple[str, ...]]) -> None:
     module, (*names, last) = value
     owner = follow(importlib.import_module(module), tuple(names))
     if last in vars(owner):
         delattr(owner, last)
 
 
-def _take_aliases(shell: Any) -> dict[str, Any]:
+def _capture_aliases(shell: Any) -> dict[str, Any]:
     """Find names in `sys.modules` under which cells put other modules, or nothing."""
     if not any("sys.modules" in source for source in find_sources(shell)):
         return {}
@@ -214,7 +214,7 @@ def _take_aliases(shell: Any) -> dict[str, Any]:
     }
 
 
-def _put_alias(_shell: Any, name: str, module: Any) -> None:
+def _restore_alias(_shell: Any, name: str, module: Any) -> None:
     sys.modules[name] = module
 
 
@@ -234,9 +234,9 @@ def _get(path: str) -> Any:
 
 
 PARTS: dict[str, Part] = {
-    "module_aliases": Part(_take_aliases, _put_alias, "sys.modules[{}]", when="before"),
-    "hidden_attributes": Part(_take_hidden, put_attribute, "{}", when="after", is_shared=True),
-    "library_contents": Part(_take_contents, _put_contents, "contents of {}", when="after", is_shared=True),
-    "library_objects": Part(_take_objects, _put_object, "{}", when="after", is_shared=True),
-    "deleted_attributes": Part(_take_deleted, _put_deleted, "{}", when="after"),
+    "module_aliases": Part(_capture_aliases, _restore_alias, "sys.modules[{}]", when="before"),
+    "hidden_attributes": Part(_capture_hidden, restore_attribute, "{}", when="after", is_shared=True),
+    "library_contents": Part(_capture_contents, _restore_contents, "contents of {}", when="after", is_shared=True),
+    "library_objects": Part(_capture_objects, _restore_object, "{}", when="after", is_shared=True),
+    "deleted_attributes": Part(_capture_deleted, _restore_deleted, "{}", when="after"),
 }

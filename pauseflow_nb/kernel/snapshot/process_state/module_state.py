@@ -23,7 +23,7 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     qualified_name,
 )
 from pauseflow_nb.kernel.snapshot.process_state.changes import ANY, changes_by_functions, changes_in, registers_in
-from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part, is_same
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
@@ -46,7 +46,7 @@ def note_start(shell: Any) -> None:
     setattr(shell, _LOADED_BEFORE, frozenset(sys.modules))
 
 
-def take_attributes(shell: Any) -> dict[str, Any]:
+def capture_attributes(shell: Any) -> dict[str, Any]:
     """Find attributes of modules and classes that cells set: full name → value, and where it stands."""
     found = {}
     for path in paths_of_cells(shell, is_bound=True):
@@ -84,7 +84,7 @@ def is_made_by_cells(value: Any) -> bool:
     return isinstance(value, _CODE) and getattr(value, "__module__", "") == "__main__"
 
 
-def put_attribute(_shell: Any, _name: str, value: tuple[Any, ...]) -> None:
+def restore_attribute(_shell: Any, _name: str, value: tuple[Any, ...]) -> None:
     """Set an attribute of a module or a class again."""
     attribute, module, (*names, last), *rest = value
     owner = follow(importlib.import_module(module), tuple(names))
@@ -93,7 +93,7 @@ def put_attribute(_shell: Any, _name: str, value: tuple[Any, ...]) -> None:
         setattr(owner, last, attribute)
 
 
-def _take_values(shell: Any) -> dict[str, Any]:
+def _capture_values(shell: Any) -> dict[str, Any]:
     # See `imports.find_shared_with_modules`: a value that is also a variable is restored with it.
     own_ids = {id(value) for value in shell.user_ns.values()}
     found = {}
@@ -107,34 +107,34 @@ def _take_values(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], str]) -> None:
+def _restore_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], str]) -> None:
     saved, module, (*names, last), digest = value
     owner = follow(importlib.import_module(module), tuple(names))
     current = vars(owner).get(last) if owner is not None else None
     if is_same(current, saved):
         return
     if _digest(module) != digest:
-        raise NotPutBack("the file of its module has changed, and now sets it")
+        raise NotRestored("the file of its module has changed, and now sets it")
     is_variable = any(value is saved for value in shell.user_ns.values())
     if is_variable or not fill(current, saved):
         setattr(owner, last, saved)
 
 
-def _take_files(shell: Any) -> dict[str, Any]:
+def _capture_files(shell: Any) -> dict[str, Any]:
     before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
     modules = [module for module in imports.find_users_modules() if module not in before]
     return {module: (str(sys.modules[module].__file__), _digest(module)) for module in modules if source_of(module)}
 
 
-def _put_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
+def _restore_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
     path, digest = value
     if Path(path).is_file() and _digest_text(_read(path)) != digest:
-        raise NotPutBack(
+        raise NotRestored(
             "its file was changed during the pause, so the notebook continues with the module as it is now"
         )
 
 
-def _take_registered(shell: Any) -> dict[str, Any]:
+def _capture_registered(shell: Any) -> dict[str, Any]:
     classes = [value for value in shell.user_ns.values() if isinstance(value, type) and module_of(value) == "__main__"]
     found: dict[str, Any] = {}
     for path, argument in {registered for source in find_sources(shell) for registered in registers_in(source)}:
@@ -148,7 +148,7 @@ def _take_registered(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _take_dispatched(shell: Any) -> dict[str, Any]:
+def _capture_dispatched(shell: Any) -> dict[str, Any]:
     """Find implementations that cells registered at a `functools.singledispatch` function of a module."""
     found = {}
     for path, _ in {registered for source in find_sources(shell) for registered in registers_in(source)}:
@@ -162,12 +162,12 @@ def _take_dispatched(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_dispatched(_shell: Any, _name: str, value: tuple[Any, type, Any]) -> None:
+def _restore_dispatched(_shell: Any, _name: str, value: tuple[Any, type, Any]) -> None:
     function, kind, implementation = value
     function.register(kind, implementation)
 
 
-def _put_registered(_shell: Any, _name: str, value: tuple[abc.ABCMeta, type]) -> None:
+def _restore_registered(_shell: Any, _name: str, value: tuple[abc.ABCMeta, type]) -> None:
     owner, kind = value
     owner.register(kind)
 
@@ -266,9 +266,9 @@ def _digest_text(text: str) -> str:
 
 
 PARTS: dict[str, Part] = {
-    "attributes": Part(take_attributes, put_attribute, "{}", when="after", is_shared=True),
-    "registered": Part(_take_registered, _put_registered, "{}", when="after"),
-    "dispatched": Part(_take_dispatched, _put_dispatched, "{}", when="after"),
-    "module_files": Part(_take_files, _put_file, "module {}", when="after"),
-    "module_state": Part(_take_values, _put_value, "{}", when="after", is_shared=True),
+    "attributes": Part(capture_attributes, restore_attribute, "{}", when="after", is_shared=True),
+    "registered": Part(_capture_registered, _restore_registered, "{}", when="after"),
+    "dispatched": Part(_capture_dispatched, _restore_dispatched, "{}", when="after"),
+    "module_files": Part(_capture_files, _restore_file, "module {}", when="after"),
+    "module_state": Part(_capture_values, _restore_value, "{}", when="after", is_shared=True),
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 from pauseflow_nb.kernel.snapshot.process_state import library_calls
-from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part
 
 _DIALECTS = frozenset({"excel", "excel-tab", "unix"})
 _DIALECT = (
@@ -32,17 +32,17 @@ _ACCESSORS: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def _take_error_handlers(shell: Any) -> dict[str, Any]:
+def _capture_error_handlers(shell: Any) -> dict[str, Any]:
     # Python does not list them.
     names = library_calls.find_first_arguments(shell, "codecs.register_error")
     return {name: codecs.lookup_error(name) for name in names}
 
 
-def _put_error_handler(_shell: Any, name: str, handler: Any) -> None:
+def _restore_error_handler(_shell: Any, name: str, handler: Any) -> None:
     codecs.register_error(name, handler)
 
 
-def _take_dialects(_shell: Any) -> dict[str, Any]:
+def _capture_dialects(_shell: Any) -> dict[str, Any]:
     return {
         name: {each: getattr(csv.get_dialect(name), each) for each in _DIALECT}
         for name in csv.list_dialects()
@@ -50,14 +50,14 @@ def _take_dialects(_shell: Any) -> dict[str, Any]:
     }
 
 
-def _put_dialect(_shell: Any, name: str, options: dict[str, Any]) -> None:
+def _restore_dialect(_shell: Any, name: str, options: dict[str, Any]) -> None:
     csv.register_dialect(name, **options)
 
 
 def _accessors_of(library: str) -> Callable[[Any], dict[str, Any]]:
     owners, attribute, _ = _ACCESSORS[library]
 
-    def take(_shell: Any) -> dict[str, Any]:
+    def capture(_shell: Any) -> dict[str, Any]:
         found = {}
         for owner in owners:
             for name, value in list(vars(getattr(sys.modules[library], owner, object)).items()):
@@ -67,11 +67,11 @@ def _accessors_of(library: str) -> Callable[[Any], dict[str, Any]]:
                     found[f"{owner}.{name}"] = (owner.lower(), name, kind)
         return found
 
-    return take
+    return capture
 
 
-def _accessor_putter(library: str) -> Callable[[Any, str, Any], None]:
-    def put(_shell: Any, _name: str, value: tuple[str, str, type]) -> None:
+def _accessor_restorer(library: str) -> Callable[[Any, str, Any], None]:
+    def restore(_shell: Any, _name: str, value: tuple[str, str, type]) -> None:
         owner, name, kind = value
         register: Any = importlib.import_module(library)
         for each in _ACCESSORS[library][2].format(owner).split("."):
@@ -81,50 +81,50 @@ def _accessor_putter(library: str) -> Callable[[Any, str, Any], None]:
             warnings.simplefilter("ignore")
             register(name)(kind)
 
-    return put
+    return restore
 
 
-def _take_dtypes(_shell: Any) -> dict[str, Any]:
+def _capture_dtypes(_shell: Any) -> dict[str, Any]:
     registry: Any = sys.modules["pandas.core.dtypes.base"]._registry  # noqa: SLF001 - there is no public list
     return {kind.__name__: kind for kind in registry.dtypes if is_users(kind)}
 
 
-def _put_dtype(_shell: Any, _name: str, kind: type) -> None:
+def _restore_dtype(_shell: Any, _name: str, kind: type) -> None:
     registry: Any = importlib.import_module("pandas.core.dtypes.base")._registry  # noqa: SLF001 - see above
     if kind not in registry.dtypes:
         registry.register(kind)
 
 
-def _take_colormaps(_shell: Any) -> dict[str, Any]:
+def _capture_colormaps(_shell: Any) -> dict[str, Any]:
     registry = sys.modules["matplotlib"].colormaps
     return {name: registry[name] for name in registry if name not in getattr(registry, "_builtin_cmaps", registry)}
 
 
-def _put_colormap(_shell: Any, name: str, colours: Any) -> None:
+def _restore_colormap(_shell: Any, name: str, colours: Any) -> None:
     importlib.import_module("matplotlib").colormaps.register(colours, name=name, force=True)
 
 
-def _take_color_sequences(_shell: Any) -> dict[str, Any]:
+def _capture_color_sequences(_shell: Any) -> dict[str, Any]:
     registry = sys.modules["matplotlib"].color_sequences
     return {name: registry[name] for name in registry if name not in registry._BUILTIN_COLOR_SEQUENCES}  # noqa: SLF001 - there is no public list
 
 
-def _put_color_sequence(_shell: Any, name: str, colours: list[Any]) -> None:
+def _restore_color_sequence(_shell: Any, name: str, colours: list[Any]) -> None:
     registry = importlib.import_module("matplotlib").color_sequences
     if name in registry:
         registry.unregister(name)
     registry.register(name, colours)
 
 
-def _take_fonts(shell: Any) -> dict[str, Any]:
+def _capture_fonts(shell: Any) -> dict[str, Any]:
     return dict.fromkeys(_fonts(), True) if library_calls.is_called_as(shell, "addfont") else {}
 
 
-def _put_font(_shell: Any, path: str, _value: bool) -> None:
+def _restore_font(_shell: Any, path: str, _value: bool) -> None:
     manager: Any = importlib.import_module("matplotlib.font_manager").fontManager
     if path not in _fonts():
         if not Path(path).is_file():
-            raise NotPutBack("its file does not exist")
+            raise NotRestored("its file does not exist")
         manager.addfont(path)
 
 
@@ -136,25 +136,25 @@ def _fonts() -> set[str]:
 def _parts_of_accessors() -> Iterator[tuple[str, Part]]:
     for library in _ACCESSORS:
         label = f"accessor {{}} of {library}"
-        take, put = _accessors_of(library), _accessor_putter(library)
-        yield f"{library}_accessors", Part(take, put, label, when="after", library=library)
+        capture, restore = _accessors_of(library), _accessor_restorer(library)
+        yield f"{library}_accessors", Part(capture, restore, label, when="after", library=library)
 
 
 PARTS: dict[str, Part] = {
-    "error_handlers": Part(_take_error_handlers, _put_error_handler, "codecs.register_error({})", when="after"),
-    "dialects": Part(_take_dialects, _put_dialect, "csv.register_dialect({})"),
+    "error_handlers": Part(_capture_error_handlers, _restore_error_handler, "codecs.register_error({})", when="after"),
+    "dialects": Part(_capture_dialects, _restore_dialect, "csv.register_dialect({})"),
     **dict(_parts_of_accessors()),
-    "pandas_dtypes": Part(_take_dtypes, _put_dtype, "type {} of pandas", when="after", library="pandas"),
+    "pandas_dtypes": Part(_capture_dtypes, _restore_dtype, "type {} of pandas", when="after", library="pandas"),
     "matplotlib_colormaps": Part(
-        _take_colormaps,
-        _put_colormap,
+        _capture_colormaps,
+        _restore_colormap,
         "colour map {} of matplotlib",
         when="after",
         is_shared=True,
         library="matplotlib",
     ),
     "matplotlib_color_sequences": Part(
-        _take_color_sequences, _put_color_sequence, "colour sequence {} of matplotlib", library="matplotlib"
+        _capture_color_sequences, _restore_color_sequence, "colour sequence {} of matplotlib", library="matplotlib"
     ),
-    "matplotlib_fonts": Part(_take_fonts, _put_font, "font {} of matplotlib", library="matplotlib.font_manager"),
+    "matplotlib_fonts": Part(_capture_fonts, _restore_font, "font {} of matplotlib", library="matplotlib.font_manager"),
 }
