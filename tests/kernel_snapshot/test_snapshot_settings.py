@@ -205,6 +205,93 @@ SETTINGS = {
         "1 / 0",
         "assert len(handled) == 1",
     ),
+    "what cells register with Python": (
+        (
+            "import codecs, csv, html.entities, shutil, sqlite3, sys\nfrom functools import singledispatch\nfrom urllib.parse import uses_netloc\n"
+            "from xml.etree import ElementTree as tree\nunit = 'm'\nclass Box: pass\ncodecs.register_error('pf_mark', lambda error: (unit, error.end))\n"
+            "csv.register_dialect('pf_bar', delimiter='|'); sqlite3.register_adapter(Box, lambda box: unit); sqlite3.register_converter('box', lambda text: text * 2)\n"
+            "shutil.register_archive_format('pf', lambda *given, **named: unit); tree.register_namespace('pf', 'urn:pf')\n"
+            "uses_netloc.append('pf'); html.entities.html5['pf;'] = '!'; sys.modules['pf_alias'] = csv; sys.modules['pf_none'] = None\n"
+            "open('pf_shown.py', 'w').write('import functools\\n@functools.singledispatch\\ndef show(value): return 0'); sys.path.insert(0, '.')\n"
+            "import pf_shown\n@pf_shown.show.register\ndef _(value: Box): return unit"
+        ),
+        (
+            "unit = 'k'; import pf_alias, shutil, sqlite3\nassert 'aä'.encode('ascii', 'pf_mark') == b'ak' and pf_alias.get_dialect('pf_bar').delimiter == '|'\n"
+            "database = sqlite3.connect(':memory:', detect_types=sqlite3.PARSE_DECLTYPES); database.execute('create table t (a box)'); database.execute('insert into t values (?)', (Box(),))\n"
+            "assert database.execute('select a from t').fetchone() == (b'kk',) and 'pf' in dict(shutil.get_archive_formats())\n"
+            "import urllib.parse; assert urllib.parse.uses_netloc is uses_netloc and 'pf' in uses_netloc\nimport html, pf_shown; assert html.unescape('&pf;') == '!' and pf_shown.show(Box()) == 'k'\n"
+            "from xml.etree import ElementTree as tree; assert b'xmlns:pf' in tree.tostring(tree.Element('{urn:pf}a'))\n"
+            "try: import pf_none\nexcept ImportError: pass\nelse: assert False"
+        ),
+    ),
+    "what cells register with matplotlib": (
+        (
+            "import matplotlib as mpl, matplotlib.colors, matplotlib.font_manager as fonts, matplotlib.pyplot as plt, matplotlib.units, shutil\n"
+            "from matplotlib import projections, scale\nfrom matplotlib.axes import Axes\nmpl.colormaps.register(matplotlib.colors.ListedColormap(['r', 'g'], name='pf_two'))\n"
+            "mpl.color_sequences.register('pf_row', ['r', 'b']); matplotlib.colors.get_named_colors_mapping()['pf_red'] = '#f00000'\nplt.style.library['pf_wide'] = {'lines.linewidth': 9}\n"
+            "class Wide(Axes): name = 'pf_axes'\nclass Plain(scale.LinearScale): name = 'pf_scale'\nclass Converter(matplotlib.units.ConversionInterface): pass\n"
+            "projections.register_projection(Wide); scale.register_scale(Plain); matplotlib.units.registry[Wide] = Converter()\n"
+            "shutil.copy(str(fonts.findfont('DejaVu Sans')), 'pf.ttf'); fonts.fontManager.addfont('pf.ttf')"
+        ),
+        (
+            "import matplotlib as mpl, matplotlib.colors, matplotlib.font_manager as fonts, matplotlib.pyplot as plt, matplotlib.units\nfrom matplotlib import projections, scale\n"
+            "assert mpl.colormaps['pf_two'].N == 2 and mpl.color_sequences['pf_row'] == ['r', 'b'] and matplotlib.colors.to_hex('pf_red') == '#f00000'\n"
+            "assert plt.style.library['pf_wide'] == {'lines.linewidth': 9} and projections.get_projection_class('pf_axes') is Wide and 'pf_scale' in scale.get_scale_names()\n"
+            "assert type(matplotlib.units.registry[Wide]) is Converter and any(font.fname.endswith('pf.ttf') for font in fonts.fontManager.ttflist)"
+        ),
+    ),
+    "accessors of polars and xarray, a type of pandas": (
+        (
+            "import pandas as pd, polars as pl, xarray as xr\nunit = 'm'\n@pl.api.register_dataframe_namespace('mine')\n@xr.register_dataset_accessor('mine')\n"
+            "class Mine:\n    def __init__(self, of): self.of = of\n    def unit(self): return unit\n"
+            "@pd.api.extensions.register_extension_dtype\nclass Kind(pd.api.extensions.ExtensionDtype):\n    name = 'pf_kind'; type = int\n"
+            "    @classmethod\n    def construct_from_string(cls, text):\n        if text == cls.name: return cls()\n        raise TypeError(text)"
+        ),
+        "unit = 'k'; import pandas as pd, polars as pl, xarray as xr\nassert pl.DataFrame().mine.unit() == xr.Dataset().mine.unit() == 'k' and type(pd.api.types.pandas_dtype('pf_kind')) is Kind",
+    ),
+    "attributes of modules that no variable names": (
+        (
+            "import collections, fractions, importlib, json, sys\ndef patch(module, kind): module.pf_a = 1; kind.pf_b = 2\npatch(json, collections.Counter)\n"
+            "for module in (json, fractions): module.pf_c = 3\ndel module\nsys.modules['json'].pf_d = 4; importlib.import_module('json').pf_e = 5; exec('json.pf_f = 6')\n"
+            "def patch_too():\n    import json as inner\n    inner.pf_g = 7\npatch_too(); object.__setattr__(json, 'pf_h', 8); type(collections.Counter()).pf_i = 9\n"
+            "def replace(module): module.dumps = lambda value: 'mine'\nreplace(json); del json"
+        ),
+        (
+            "import collections, fractions, json\nassert [getattr(json, f'pf_{each}') for each in 'acdefgh'] == [1, 3, 4, 5, 6, 7, 8] and fractions.pf_c == 3 and json.dumps(0) == 'mine'\n"
+            "assert (collections.Counter.pf_b, collections.Counter.pf_i) == (2, 9)"
+        ),
+    ),
+    "attributes of a library's objects, and deleted ones": (
+        "import html.entities, json, reprlib\njson._default_encoder.indent = 7; reprlib.aRepr.maxlist = 99; del json.dumps; delattr(json, 'load'); html.entities.html5.pop('amp;')",
+        "import html.entities, json, reprlib\nassert 'amp;' not in html.entities.html5 and json._default_encoder.indent == 7 and reprlib.aRepr.maxlist == 99 and not hasattr(json, 'dumps') and not hasattr(json, 'load')",
+    ),
+    "how the process runs": (
+        (
+            "import decimal, os, signal, sys, threading\nbefore = os.nice(1); os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+            "threading.stack_size(1 << 20); decimal.DefaultContext.prec = 5; decimal.DefaultContext.traps[decimal.Inexact] = True; sys.set_coroutine_origin_tracking_depth(3); sys.ps1 = 'pf> '"
+        ),
+        (
+            "import decimal, os, signal, sys, threading\nassert os.nice(0) == before and len(os.sched_getaffinity(0)) == 1 and signal.pthread_sigmask(signal.SIG_BLOCK, []) == {signal.SIGUSR1}\n"
+            "assert threading.stack_size() == 1 << 20 and decimal.DefaultContext.prec == 5 and decimal.DefaultContext.traps[decimal.Inexact] and sys.get_coroutine_origin_tracking_depth() == 3 and sys.ps1 == 'pf> '"
+        ),
+    ),
+    "IPython's hooks, completers, aliases of magics, attributes": (
+        (
+            "%alias_magic pf_time timeit\n%pdb on\nclass Box: pass\nip = get_ipython(); ip.pf_mine = 5; ip.user_ns_hidden['hidden'] = hidden = 7\n"
+            "def complete(self, event): return ['pf_word']\nip.set_hook('complete_command', complete, str_key='pf')\ndef edit(self, *given, **named): pass\nip.set_hook('editor', edit)\n"
+            "def match(context): return {'completions': []}\nip.Completer.custom_matchers.append(match)\n"
+            "ip.display_formatter.mimebundle_formatter.for_type(Box, lambda *given, **named: {'text/pf': 'x'})\n%pushd .."
+        ),
+        (
+            "ip = get_ipython(); assert ip.find_line_magic('pf_time') and ip.call_pdb and ip.pf_mine == 5 and hidden == 7 and len(ip.dir_stack) == 1; ip.call_pdb = False\n"
+            "assert [each.__func__ for each in ip.strdispatchers['complete_command'].flat_matches('pf')] == [complete] and edit in [each.__func__ for _, each in ip.hooks.editor.chain]\n"
+            "assert ip.Completer.custom_matchers == [match] and ip.display_formatter.format(Box())[0]['text/pf'] == 'x'"
+        ),
+    ),
+    "warnings that a list records": (
+        "import warnings\ncatching = warnings.catch_warnings(record=True); seen = catching.__enter__(); warnings.simplefilter('always')",
+        "import warnings\nwarnings.warn('x'); assert len(seen) == 1\ncatching.__exit__(None, None, None); warnings.warn('x'); assert len(seen) == 1",
+    ),
     "a macro": (
         "a = 4\n%macro again 1",
         "assert type(again).__name__ == 'Macro'",

@@ -85,6 +85,23 @@ UNFINISHED = {
         "import codecs\ndef find(name): return None\ncodecs.register(find)",
         ["codecs.register()", "call it in a `%%setup` cell"],
     ),
+    "a codec, under another name": (
+        "from codecs import register as add\ndef find(name): return None\nadd(find)",
+        ["codecs.register()"],
+    ),
+    "an error handler whose name the text does not show": (
+        "import codecs\nname = 'pf_mark'\ncodecs.register_error(name, lambda error: ('?', error.end))",
+        ["codecs.register_error()"],
+    ),
+    "a variable of the environment that Python does not see": ("import os\nos.putenv('PF', '1')", ["os.putenv()"]),
+    "the number of an open file": (
+        "import os\nreader, writer = os.pipe(); os.close(writer)\nclosed = os.open('.', os.O_RDONLY); os.close(closed)",
+        ["the file that number", "in reader stands for"],
+    ),
+    "what a library is told to do": (
+        "import joblib.externals.loky as work\nfrom joblib.externals.loky import set_loky_pickler\nset_loky_pickler('pickle'); work.set_loky_pickler()",
+        ["what joblib.externals.loky.", "set_loky_pickler() changes in joblib"],
+    ),
     "what tqdm puts into pandas": (
         "import pandas; from tqdm import tqdm\ntqdm.pandas()",
         ["tqdm.pandas()"],
@@ -129,6 +146,9 @@ def test_a_tool_of_sys_monitoring_is_said(kernels: Kernels) -> None:
         "import logging, multiprocessing, concurrent.futures, asyncio, weakref, atexit, threading",
         "import matplotlib.pyplot, pandas, atexit, threading",
         "import tqdm, threading\nfor _ in tqdm.tqdm(range(3)): pass",
+        "import codecs, csv, joblib\nassert joblib.hash(1); set_up = codecs.lookup('utf-8'); csv.list_dialects()",
+        "import os\nreader, writer = os.pipe(); os.close(reader); os.close(writer)",
+        "class Ours:\n    def register(self): return 1\n    def set_name(self): return 2\nours = Ours(); ours.register(); ours.set_name()\ndef setup(): pass\nsetup()",
         "import asyncio, threading\nasync def work(): return await asyncio.to_thread(len, 'abc')\nassert await work() == 3",
     ],
 )

@@ -51,7 +51,7 @@ PLAIN = _rows(
     ("array.array and struct.Struct", "import array, struct\np16 = array.array('d', [1, 2]); p17 = struct.Struct('<ih')", "assert list(p16) == [1, 2] and p17.pack(1, 2) == struct.pack('<ih', 1, 2)"),
     ("context variables with their value", "import contextvars\np18 = contextvars.ContextVar('p18', default=5); p19 = contextvars.ContextVar('p19'); p19.set([1])", "assert p18.get() == 5 and p18.name == 'p18'"),
     ("text and bytes of a megabyte", "p20 = 'x' * 1_500_000; p21 = b'y' * 1_500_000; p22 = [p20]", "assert len(p20) == 1_500_000 and p21[-1] == 121 and p22[0] is p20"),
-    ("names of IPython's that a cell binds to something else", "from gettext import gettext as _\n__file__ = 'mine.ipynb'; _3 = 'three'", "assert _('p') == 'p' and __file__ == 'mine.ipynb' and _3 == 'three'"),
+    ("names of IPython's that a cell binds to something else", "from gettext import gettext as _\n__file__ = 'mine.ipynb'; _3 = 'three'; Out = {1: 'x'}; In = ['y']", "assert _('p') == 'p' and __file__ == 'mine.ipynb' and _3 == 'three' and Out == {1: 'x'} and In == ['y']"),
 )  # fmt: skip
 
 SHARING = _rows(
@@ -71,6 +71,7 @@ SHARING = _rows(
     ("what variables share with a module beside the notebook, as cells changed it", "open('s40_beside.py', 'w').write('CONFIG = {}\\nclass K: pass\\nk = K()\\nMARK = object()\\ndef f(): return CONFIG, k, MARK')\nimport importlib, s40_beside as s40; from s40_beside import CONFIG as s41, MARK as s42, f as s43; s44 = s40.k; s41['rate'] = 2; s44.n = [s41]", "assert s41 == {'rate': 2} and s43()[0] is s41 and s40.CONFIG is s41 and s44.n[0] is s41 and s43()[1] is s44 and s43()[2] is s42"),
     ("loggers", "import logging\ns21 = logging.getLogger('a.b')", "assert s21 is logging.getLogger('a.b')"),
     ("a Random of one's own, in its state", "import random\ns22 = random.Random(3); s22.random(); s23 = random.Random(3); s23.random(); s24 = s23.random()", "assert s22.random() == s24"),
+    ("attributes that a cell gave to a Random, a Counter", "import random, collections\ns41 = random.Random(1); s41.note = ['x']; s42 = collections.Counter('aab'); s42.note = s41.note", "assert s42.note is s41.note == ['x'] and s42['a'] == 2"),
     ("a Random of one's own beside the one of Python", "s31 = [random.Random(1), random.choice, random._inst]", "import random\nrandom.seed(1); a = random.choice(range(10**9)); random.seed(1)\nassert s31[1](range(10**9)) == a and s31[2] is random._inst"),
     ("what a library asks for with `is`", "import dataclasses, functools, inspect\ns32 = [dataclasses.MISSING, dataclasses.KW_ONLY, functools._initial_missing, inspect.Parameter.empty]; s33 = object(); s34 = [s33]", "import dataclasses, functools, inspect\nassert s32[0] is dataclasses.MISSING and s32[1] is dataclasses.KW_ONLY and s32[2] is functools._initial_missing and s32[3] is inspect.Parameter.empty and s34[0] is s33"),
 )  # fmt: skip
@@ -185,6 +186,7 @@ LEARNING = _rows(
 ) + _rows(
     "Models and figures",
     ("matplotlib figures and their axes", "import matplotlib\nmatplotlib.use('agg')\nfrom matplotlib.figure import Figure\nl10 = Figure(); l11 = l10.subplots(); l12, = l11.plot([1, 2, 3])\nl13 = matplotlib.rcParams['lines.linewidth'] = 7.0", "assert l10.axes[0] is l11 and l11.lines[0] is l12 and list(l12.get_ydata()) == [1, 2, 3]\nimport io; l10.savefig(io.BytesIO())\nimport matplotlib; assert matplotlib.rcParams['lines.linewidth'] == 7.0"),
+    ("callbacks of the notebook at a figure", "from matplotlib.figure import Figure\nl43 = Figure(); l44 = []; l45 = l43.canvas.mpl_connect('resize_event', lambda event: l44.append(event))", "l43.canvas.callbacks.process('resize_event', 'e')\nassert l44 == ['e']"),
     ("the current figure of pyplot, among several, and one that no variable holds", "import matplotlib.pyplot as plt\nl40, l41 = plt.subplots(); l42 = plt.figure(); plt.figure('no variable'); plt.title('T'); plt.figure(l40.number)", "assert plt.gcf() is l40 and plt.gca() is l41 and l42.number in plt.get_fignums() and plt.fignum_exists('no variable') and plt.figure('no variable').gca().get_title() == 'T'\nplt.close('all')"),
     needs=("matplotlib",),
 ) + _rows(
@@ -232,6 +234,8 @@ NOT_SAVED = _refused(
     ("an object that raises whatever it is asked", "class X17:\n    def __getattribute__(self, name): return 1 // 0\nx17 = X17()", "ZeroDivisionError"),
     ("an object that calls sys.exit() when it is pickled", "class X21:\n    def __reduce__(self): raise SystemExit(3)\nx21 = X21()", "SystemExit: 3"),
     ("an object that calls sys.exit() when it is loaded", "class X22:\n    def __getstate__(self): return 1\n    def __setstate__(self, state): raise SystemExit(4)\nx22 = X22()", "SystemExit: 4"),
+    ("an object that raises KeyboardInterrupt when it is pickled", "class X23:\n    def __reduce__(self): raise KeyboardInterrupt\nx23 = X23()", "KeyboardInterrupt"),
+    ("an object that raises KeyboardInterrupt when it is loaded", "class X24:\n    def __getstate__(self): return 1\n    def __setstate__(self, state): raise KeyboardInterrupt\nx24 = X24()", "KeyboardInterrupt"),
     ("a weak proxy of something gone", "import weakref\nx18 = weakref.proxy(X1())", "no longer exists"),
     ("an object whose methods never end", "class X16:\n    def __getattr__(self, k): return getattr(self.q, k)\n    def __reduce__(self): return X16, (self.zz,)\nx16 = X16()", "recursion"),
     ("IPython's own names: In, Out, _, where no later cell reads them", "x12 = 0", ""),

@@ -1,4 +1,4 @@
-"""Disable the garbage collector and tracing functions while a snapshot is saved or restored.
+"""Disable the garbage collector and tracing functions, and record interrupts, while a snapshot is saved or restored.
 
 A tracing function would be called for each line of our code, and might change variables that are being saved.
 """
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling import interrupts
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_of_cells
 
 #: Name → functions that read and set it, and its value while it is disabled.
@@ -35,7 +36,8 @@ def switched_off() -> Iterator[None]:
         if name == "gc" or is_of_cells(value):
             put(meanwhile)
     try:
-        yield
+        with interrupts.watched():
+            yield
     finally:
         afterwards = dict(_before)
         _before.clear()

@@ -14,10 +14,19 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot import user_names
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import HoldsSecret, holds_secret
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
-from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, module_state, process, unfinished
+from pauseflow_nb.kernel.snapshot.process_state import (
+    ipython,
+    libraries,
+    library_state,
+    module_state,
+    process,
+    registries,
+    unfinished,
+)
 from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part, is_plain, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.user_names import find_user_names
@@ -43,6 +52,8 @@ _PARTS: dict[str, Part] = {
         is_repeated=False,
     ),
     **module_state.PARTS,
+    **library_state.PARTS,
+    **registries.PARTS,
     **libraries.PARTS,
     **ipython.PARTS,
     **log_handlers.PARTS,
@@ -85,6 +96,7 @@ def note_start(shell: Any) -> None:
     if _find_start(shell) is None:
         process.note_start()
         module_state.note_start(shell)
+        user_names.note_start(shell)
         compared, _ = _look(shell, compared_only=True)
         shell._pauseflow_start = _Start(compared, set(unfinished.find(shell, is_start=True)))  # noqa: SLF001 - it lives as long as its shell
 

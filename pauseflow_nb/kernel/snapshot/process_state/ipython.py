@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from IPython.core.magic import Magics
+from IPython.core.magic import MagicAlias, Magics
 from traitlets.config import Config
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import (
@@ -17,7 +17,9 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     is_of_cells,
     module_of_function,
 )
+from pauseflow_nb.kernel.snapshot.process_state.changes import changes_in
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
+from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
 #: Modules whose settings a new kernel has at the latest when they are first used.
 _REMADE = ("IPython.", "ipykernel.", "pauseflow_nb.", "matplotlib_inline.", "matplotlib.")
@@ -25,6 +27,8 @@ _LISTS = ("input_transformers_cleanup", "input_transformers_post", "ast_transfor
 _MANAGED_LISTS = ("line_transforms", "token_transformers")
 #: Attributes of a formatter with its printers, by type and by the name of a type that is not loaded yet.
 _PRINTERS = ("type_printers", "deferred_printers")
+#: Formatters that stand beside those of a MIME type.
+_SPECIAL = ("ipython_display_formatter", "mimebundle_formatter")
 _LOOKED_AT_EACH = frozenset({*_PRINTERS, "singleton_printers"})
 _RELOADER = ("enabled", "check_all", "autoload_obj")
 
@@ -96,10 +100,20 @@ def _restore_error_mode(shell: Any, _name: str, mode: str) -> None:
     shell.InteractiveTB.set_mode(mode=mode)
 
 
+def _formatters(shell: Any) -> dict[str, Any]:
+    formatter = shell.display_formatter
+    return (
+        {} if formatter is None else {**formatter.formatters, **{name: getattr(formatter, name) for name in _SPECIAL}}
+    )
+
+
+def _restore_debugger(shell: Any, _name: str, is_called: bool) -> None:
+    shell.call_pdb = is_called
+
+
 def _capture_printers(shell: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    formatter = shell.display_formatter
-    for mime, each in formatter.formatters.items() if formatter is not None else ():
+    for mime, each in _formatters(shell).items():
         for attribute in _PRINTERS:
             for key, printer in getattr(each, attribute).items():
                 kind = full_name(key) if isinstance(key, type) else ".".join(key)
@@ -110,7 +124,7 @@ def _capture_printers(shell: Any) -> dict[str, Any]:
 
 def _restore_printer(shell: Any, _name: str, value: tuple[str, Any, Any]) -> None:
     mime, key, printer = value
-    formatter = shell.display_formatter.formatters[mime]
+    formatter = _formatters(shell)[mime]
     if isinstance(key, type):
         formatter.for_type(key, printer)
     else:
@@ -153,15 +167,21 @@ def _capture_magics(shell: Any) -> dict[str, Any]:
     # An alias is also a magic.
     aliases = dict(shell.alias_manager.aliases)
     return {
-        f"{'%' if kind == 'line' else '%%'}{name}": function
+        f"{'%' if kind == 'line' else '%%'}{name}": _without_shell(function)
         for kind, magics in shell.magics_manager.magics.items()
         for name, function in magics.items()
-        if name not in aliases and not _is_remade(shell, function)
+        if name not in aliases and (isinstance(function, MagicAlias) or not _is_remade(shell, function))
     }
 
 
+def _without_shell(function: Any) -> Any:
+    return (function.magic_name, function.magic_params) if isinstance(function, MagicAlias) else function
+
+
 def _restore_magic(shell: Any, name: str, function: Any) -> None:
-    kind = "cell" if name.startswith("%%") else "line"
+    kind: Any = "cell" if name.startswith("%%") else "line"
+    if isinstance(function, tuple):
+        function = MagicAlias(shell, function[0], kind, function[1])
     # IPython registers its own at the first lookup, which would replace this one.
     shell.find_magic(name.lstrip("%"), kind)
     shell.magics_manager.magics[kind][name.lstrip("%")] = function
@@ -182,7 +202,49 @@ def _restore_callback(shell: Any, name: str, function: Any) -> None:
         shell.events.register(event, function)
 
 
+def _capture_attributes(shell: Any) -> dict[str, Any]:
+    """Find attributes that cells set on the shell itself."""
+    names = {change.path[-1] for source in find_sources(shell) for change in changes_in(source) if change.is_bound}
+    return {name: vars(shell)[name] for name in names & vars(shell).keys() if not shell.has_trait(name)}
+
+
+def _capture_hooks(shell: Any) -> dict[str, Any]:
+    return {
+        f"{name}: {full_name_of_function(function)}": (priority, function)
+        for name, dispatcher in shell.hooks.items()
+        for priority, function in _chain(dispatcher)
+    }
+
+
+def _restore_hook(shell: Any, name: str, value: tuple[int, Any]) -> None:
+    priority, function = value
+    hook = name.partition(":")[0]
+    if all(full_name_of_function(each) != full_name_of_function(function) for _, each in _chain(shell.hooks[hook])):
+        shell.set_hook(hook, function, priority)
+
+
+def _capture_completers(shell: Any) -> dict[str, Any]:
+    commands = shell.strdispatchers["complete_command"].strs
+    return {command: found for command, dispatcher in commands.items() if (found := _chain(dispatcher))}
+
+
+def _restore_completer(shell: Any, command: str, value: list[tuple[int, Any]]) -> None:
+    dispatcher = shell.strdispatchers["complete_command"].strs.get(command)
+    here = {full_name_of_function(function) for _, function in _chain(dispatcher)}
+    for priority, function in value:
+        if full_name_of_function(function) not in here:
+            shell.set_hook("complete_command", function, priority, str_key=command)
+
+
+def _chain(dispatcher: Any) -> list[tuple[int, Any]]:
+    """Return the cells' functions of a hook, which IPython has made methods of the shell."""
+    chain = getattr(dispatcher, "chain", ())
+    functions = [(priority, getattr(each, "__func__", each)) for priority, each in chain]
+    return [(priority, function) for priority, function in functions if is_of_cells(function)]
+
+
 def _lists(shell: Any) -> Iterator[tuple[str, list[Any]]]:
+    yield "custom_matchers", getattr(shell.Completer, "custom_matchers", [])
     yield from ((name, getattr(shell, name)) for name in _LISTS)
     yield from ((name, getattr(shell.input_transformer_manager, name)) for name in _MANAGED_LISTS)
 
@@ -226,8 +288,12 @@ def _restore_directories(shell: Any, _name: str, directories: list[str]) -> None
     shell.user_ns["_dh"][:] = directories
 
 
+def _restore_directory_stack(shell: Any, _name: str, directories: list[str]) -> None:
+    shell.dir_stack[:] = directories
+
+
 def _capture_inputs(shell: Any) -> dict[str, Any]:
-    return {"": list(shell.user_ns.get("In", ()))}
+    return {"": find_sources(shell)}
 
 
 def _restore_inputs(shell: Any, _name: str, inputs: list[str]) -> None:
@@ -251,6 +317,13 @@ PARTS: dict[str, Part] = {
     "directory_history": Part(
         _capture_directories, _restore_directories, "%dhist", is_compared=True, is_repeated=False
     ),
+    "directory_stack": Part(
+        lambda shell: {"": list(shell.dir_stack)},
+        _restore_directory_stack,
+        "%pushd",
+        is_compared=True,
+        is_repeated=False,
+    ),
     "extensions": Part(_capture_extensions, _restore_extension, "%load_ext {}", is_compared=True, when="after"),
     "autoreload": Part(_capture_autoreload, _restore_autoreload, "%autoreload ({})", is_compared=True, when="after"),
     "shell_config": Part(_capture_config, _restore_config, "%config {}", is_compared=True, when="after"),
@@ -261,6 +334,10 @@ PARTS: dict[str, Part] = {
     "magics": Part(_capture_magics, _restore_magic, "magic {}", is_compared=True, when="after"),
     "callbacks": Part(_capture_callbacks, _restore_callback, "callback of {}", is_compared=True, when="after"),
     "transformers": Part(_capture_transformers, _restore_transformer, "{}", is_compared=True, when="after"),
+    "shell_attributes": Part(_capture_attributes, setattr, "get_ipython().{}", is_compared=True, when="after"),
+    "debugger": Part(lambda shell: {"": shell.call_pdb}, _restore_debugger, "%pdb", is_compared=True),
+    "shell_hooks": Part(_capture_hooks, _restore_hook, "set_hook() of {}", when="after"),
+    "completers": Part(_capture_completers, _restore_completer, "completer of {}", when="after"),
     "error_handler": Part(
         _capture_error_handler, _restore_error_handler, "set_custom_exc()", is_compared=True, when="after"
     ),

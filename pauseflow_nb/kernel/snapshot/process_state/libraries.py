@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
 #: Defaults of polars.
@@ -76,29 +75,6 @@ def _restore_pandas_option(_shell: Any, name: str, value: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pd.set_option(name, value)
-
-
-def _capture_accessors(_shell: Any) -> dict[str, Any]:
-    pandas = sys.modules["pandas"]
-    found = {}
-    for owner in (pandas.DataFrame, pandas.Series, pandas.Index):
-        for name in owner._accessors:  # noqa: SLF001 - there is no public list of them
-            kind = getattr(vars(owner).get(name), "_accessor", None)
-            if isinstance(kind, type) and is_users(kind):
-                found[f"{owner.__name__}.{name}"] = (owner.__name__.lower(), name, kind)
-    return found
-
-
-def _restore_accessor(_shell: Any, _name: str, value: tuple[str, str, type]) -> None:
-    owner, name, kind = value
-    with warnings.catch_warnings():
-        # An imported module may have registered it again.
-        warnings.simplefilter("ignore")
-        getattr(_pandas().api.extensions, f"register_{owner}_accessor")(name)(kind)
-
-
-def _pandas() -> Any:
-    return importlib.import_module("pandas")
 
 
 def _capture_rc(_shell: Any) -> dict[str, Any]:
@@ -230,9 +206,6 @@ PARTS: dict[str, Part] = {
     "numpy_print": _make_part("numpy", _capture_numpy_print, _restore_numpy_print, "numpy.set_printoptions({})"),
     "numpy_buffer": _make_part("numpy", _capture_numpy_buffer, _restore_numpy_buffer, "numpy.setbufsize()"),
     "pandas_options": _make_part("pandas", _capture_pandas_options, _restore_pandas_option, "pandas option {}"),
-    "pandas_accessors": Part(
-        _capture_accessors, _restore_accessor, "accessor {} of pandas", when="after", library="pandas"
-    ),
     "matplotlib_backend": _make_part("matplotlib", _capture_backend, _restore_backend, "backend of matplotlib"),
     "matplotlib_rc": _make_part("matplotlib", _capture_rc, _restore_rc, "matplotlib.rcParams[{}]"),
     "matplotlib_figure": Part(_capture_figure, _ignore, "pyplot's current figure", library="matplotlib"),

@@ -37,8 +37,12 @@ _HOOKS = (
     # IPython has its own `excepthook` and `displayhook`, which it restores after each cell.
     *(("sys", name) for name in ("unraisablehook", "breakpointhook")),
     ("threading", "excepthook"),
-    *(("warnings", name) for name in ("showwarning", "formatwarning")),
+    *(("warnings", name) for name in ("showwarning", "formatwarning", "_showwarnmsg_impl")),
 )
+#: The contexts that new threads and libraries begin with.
+_DEFAULT_CONTEXTS = ("DefaultContext", "BasicContext", "ExtendedContext")
+_OF_CONTEXTS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+_SIGNALS = ("traps", "flags")
 
 #: Tracing functions of the thread that runs cells.
 _TRACES = ("sys.settrace()", "sys.setprofile()")
@@ -165,15 +169,19 @@ def _capture_limits(_shell: Any) -> dict[str, Any]:
     import resource
 
     names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
-    return {name: resource.getrlimit(getattr(resource, name))[0] for name in names}
+    return {name: resource.getrlimit(getattr(resource, name)) for name in names}
 
 
-def _restore_limit(_shell: Any, name: str, soft: int) -> None:
+def _restore_limit(_shell: Any, name: str, limits: tuple[int, int] | int) -> None:
     import resource
 
     number = getattr(resource, name)
-    _, hard = resource.getrlimit(number)
-    resource.setrlimit(number, (soft, hard))
+    _, hard_here = resource.getrlimit(number)
+    # Earlier versions saved the soft limit only.
+    soft, hard = limits if isinstance(limits, tuple) else (limits, hard_here)
+    unlimited = resource.RLIM_INFINITY
+    is_lower = hard_here == unlimited or (hard != unlimited and hard < hard_here)
+    resource.setrlimit(number, (soft, hard if is_lower else hard_here))
 
 
 def _umask() -> int:
@@ -252,6 +260,46 @@ def _capture_current_context(shell: Any) -> dict[str, Any]:
 
 def _restore_current_context(shell: Any, _name: str, variable: str) -> None:
     decimal.setcontext(shell.user_ns[variable])
+
+
+def _capture_default_contexts(_shell: Any) -> dict[str, Any]:
+    return {
+        name: {
+            **{attribute: getattr(context, attribute) for attribute in _OF_CONTEXTS},
+            **{signals: [each for each, is_on in getattr(context, signals).items() if is_on] for signals in _SIGNALS},
+        }
+        for name in _DEFAULT_CONTEXTS
+        if (context := getattr(decimal, name)) is not None
+    }
+
+
+def _restore_default_context(_shell: Any, name: str, values: dict[str, Any]) -> None:
+    context = getattr(decimal, name)
+    for attribute in _OF_CONTEXTS:
+        setattr(context, attribute, values[attribute])
+    for signals in _SIGNALS:
+        for each in getattr(context, signals):
+            getattr(context, signals)[each] = each in values[signals]
+
+
+def _capture_schedule(_shell: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if hasattr(os, "nice"):
+        found["os.nice()"] = os.nice(0)
+    if hasattr(os, "sched_getaffinity"):
+        found["os.sched_setaffinity()"] = os.sched_getaffinity(0)
+    if hasattr(signal, "pthread_sigmask"):
+        found["signal.pthread_sigmask()"] = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return found
+
+
+def _restore_schedule(_shell: Any, name: str, value: Any) -> None:
+    if name == "os.nice()":
+        os.nice(value - os.nice(0))
+    elif name == "os.sched_setaffinity()":
+        os.sched_setaffinity(0, value)
+    else:
+        signal.pthread_sigmask(signal.SIG_SETMASK, value)
 
 
 def _capture_pickled(_shell: Any) -> dict[str, Any]:
@@ -376,10 +424,18 @@ PARTS: dict[str, Part] = {
     "bytecode": Part(lambda _: {"": sys.dont_write_bytecode}, _restore_bytecode, "sys.dont_write_bytecode", True),
     "csv_field_size": _make_single_part("csv.field_size_limit()", csv.field_size_limit, csv.field_size_limit),
     "tempdir": Part(lambda _: {"": tempfile.tempdir}, _restore_tempdir, "tempfile.tempdir", True),
+    "decimal_defaults": Part(_capture_default_contexts, _restore_default_context, "decimal.{}", True),
+    "schedule": Part(_capture_schedule, _restore_schedule, "{}", True),
+    "stack_size": _make_single_part("threading.stack_size()", threading.stack_size, threading.stack_size),
+    "coroutine_origins": _make_single_part(
+        "sys.set_coroutine_origin_tracking_depth()",
+        sys.get_coroutine_origin_tracking_depth,
+        sys.set_coroutine_origin_tracking_depth,
+    ),
     "umask": _make_single_part("umask", _umask, os.umask),
     "limits": Part(_capture_limits, _restore_limit, "limit {}", True),
     "signals": Part(_capture_signals, _restore_signal, "handler of {}", True),
-    "hooks": Part(_capture_hooks, _restore_hook, "{}", True),
+    "hooks": Part(_capture_hooks, _restore_hook, "{}", True, is_shared=True),
     "traces": Part(_capture_traces, _restore_trace, "{}", True, when="last"),
     "socket_timeout": Part(
         _capture_socket_timeout, _restore_socket_timeout, "socket.setdefaulttimeout()", True, library="socket"

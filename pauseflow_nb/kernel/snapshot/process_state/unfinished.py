@@ -1,4 +1,4 @@
-"""Find threads, timers, tasks and exit functions of cells, which end with the kernel.
+"""Find threads, timers, tasks, exit functions and calls of cells whose effect ends with the kernel.
 
 They cannot be saved, and need not be in any variable, so all of them are reported.
 """
@@ -19,23 +19,14 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     is_users_module,
     module_of_function,
 )
+from pauseflow_nb.kernel.snapshot.process_state import library_calls
+from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
 #: What identifies it, and the sentence about it.
 _Found = tuple[Hashable, str]
 
 _AGAIN = "in a `%%setup` cell, which runs again in every new kernel"
-#: Call in a cell → what it starts, for things that Python does not list.
-_UNLISTED = {
-    "faulthandler.register": f"it ends with this kernel; call it {_AGAIN}",
-    "faulthandler.dump_traceback_later": f"its timer ends with this kernel; call it {_AGAIN}",
-    "codecs.register": f"it ends with this kernel; call it {_AGAIN}",
-    "nest_asyncio.apply": f"it ends with this kernel; call it {_AGAIN}",
-    "tqdm.pandas": f"it ends with this kernel; call it {_AGAIN}",
-    "mimetypes.add_type": f"it ends with this kernel; call it {_AGAIN}",
-    "urllib.request.install_opener": f"it ends with this kernel; call it {_AGAIN}",
-    "sys.addaudithook": f"its hook ends with this kernel; call it {_AGAIN}",
-}
-#: Names of such calls in cells.
+#: Words of calls in cells that start such things.
 _WORDS = ("thread", "Process(", "asyncio", "atexit")
 _TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
 #: Modules whose tasks and threads every kernel has.
@@ -53,8 +44,7 @@ def find(shell: Any, *, is_start: bool = False) -> dict[Hashable, str]:
         Identity → a sentence for the user. The caller leaves out what existed at the start.
     """
     variable_ids = {id(value) for value in shell.user_ns.values()}
-    sources = _WORDS if is_start else shell.user_ns.get("In", ())
-    cells = "\n".join(source for source in sources if isinstance(source, str))
+    cells = "\n".join(_WORDS if is_start else find_sources(shell))
     found: dict[Hashable, str] = {}
     for key, sentence in (
         *_threads(variable_ids, cells),
@@ -66,7 +56,9 @@ def find(shell: Any, *, is_start: bool = False) -> dict[Hashable, str]:
         *_timers(),
         *_patches(),
         *_monitors(),
-        *_unlisted(cells),
+        *_log(shell),
+        *library_calls.find(shell),
+        *library_calls.find_descriptors(shell),
     ):
         found[key] = f"not saved: {sentence}"
     return found
@@ -214,6 +206,12 @@ def _timers() -> Iterator[_Found]:
             )
 
 
+def _log(shell: Any) -> Iterator[_Found]:
+    logger = shell.logger
+    if logger is not None and logger.log_active:
+        yield ("log", logger.logfname), f"%logstart, whose log ends with this kernel; start it {_AGAIN}"
+
+
 def _monitors() -> Iterator[_Found]:
     monitoring = getattr(sys, "monitoring", None)
     for number in range(6) if monitoring is not None else ():
@@ -223,9 +221,3 @@ def _monitors() -> Iterator[_Found]:
                 ("monitor", number, tool),
                 f"tool {tool!r} of sys.monitoring, which ends with this kernel; set it {_AGAIN}",
             )
-
-
-def _unlisted(cells: str) -> Iterator[_Found]:
-    for name, reason in _UNLISTED.items():
-        if f"{name}(" in cells:
-            yield ("unlisted", name), f"{name}(), {reason}"

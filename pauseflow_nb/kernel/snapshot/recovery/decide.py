@@ -13,6 +13,7 @@ from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Refused
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Needed, find_needed_names
 from pauseflow_nb.kernel.snapshot.recovery.replay import Cells
+from pauseflow_nb.kernel.snapshot.user_names import find_sources
 from pauseflow_nb.protocol import Unsaved
 
 
@@ -66,7 +67,7 @@ def decide(
 
 def _steps(shell: Any, passed: Mapping[str, str]) -> list[str]:
     # The history has the steps of this kernel and, restored, those of earlier kernels.
-    history = [source.lstrip() for source in shell.user_ns.get("In", ()) if isinstance(source, str)]
+    history = [source.lstrip() for source in find_sources(shell)]
     headed = [source for source in history if source.startswith(("%%step", "'%%step", '"%%step', "await '%%step"))]
     return [*headed, *(source for source in passed.values() if _is_headed(source))]
 

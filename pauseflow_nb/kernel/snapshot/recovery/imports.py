@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
+from pauseflow_nb.kernel.snapshot.user_names import find_sources
 from pauseflow_nb.kernel.user_code import parse_cell
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
         Name → module and attribute.
     """
     themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
-    imports = {**getattr(shell, "_pauseflow_references", {}), **dict(_imports(shell))}
+    imports = {**getattr(shell, "_pauseflow_references", {}), **dict(find_imported(shell))}
     # By type, everywhere: `isinstance` of a proxy may answer for another object, or raise.
     candidates = {
         name for name in names if name in imports and not issubclass(type(shell.user_ns[name]), _BY_REFERENCE)
@@ -120,13 +121,14 @@ def _is_the_same(value: Any, module: str, attribute: str) -> bool:
     return found is not None and getattr(found, attribute, absent) is value
 
 
-def _imports(shell: "InteractiveShell") -> Iterator[tuple[str, tuple[str, str]]]:
+def find_imported(shell: "InteractiveShell") -> Iterator[tuple[str, tuple[str, str]]]:
+    """Find the names that `from … import` of cells bound, with the module and the name there."""
     for source in _sources(shell):
         yield from _find_imports(source)
 
 
 def _sources(shell: "InteractiveShell") -> Iterator[str]:
-    return (source for source in shell.user_ns.get("In", ()) if isinstance(source, str) and "import" in source)
+    return (source for source in find_sources(shell) if "import" in source)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -26,6 +26,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
 from pauseflow_nb.kernel.snapshot.pickling.load_context import live_attribute
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler, Reducer
+from pauseflow_nb.kernel.snapshot.pickling.type_names import is_of_cells, is_users
 from pauseflow_nb.kernel.snapshot.pickling.types import lru_caches
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, explain_file
 
@@ -257,7 +258,7 @@ FORGETFUL = (
 
 def reduce_with_attributes(pickler: Pickler, value: Any) -> Any:
     """Reduce with the attributes that the library's own way leaves out."""
-    pickler.runs_user_code = True
+    pickler.runs_user_code = pickler.runs_user_code or is_users(type(value))
     attributes = pickler.savable(getattr(value, "__dict__", None) or {}, value)
     if not attributes:
         return NotImplemented
@@ -272,6 +273,16 @@ def set_with_attributes(value: Any, state: tuple[Any, dict[str, Any]]) -> None:
     if own is not None:
         value.__setstate__(own)
     vars(value).update(attributes)
+
+
+def reduce_callbacks(pickler: Pickler, registry: Any) -> Any:
+    """Let matplotlib save the callbacks of cells at a figure, which it would leave out."""
+    for signal, callbacks in registry.callbacks.items():
+        for number, reference in callbacks.items():
+            function = reference()
+            if function is not None and is_of_cells(function) and pickler.savable({signal: function}, registry):
+                registry._pickled_cids.add(number)  # noqa: SLF001 - its public function connects and marks at once
+    return NotImplemented
 
 
 def reduce_mark(pickler: Pickler, mark: object) -> Any:
@@ -309,6 +320,8 @@ REDUCERS: "dict[str, Reducer]" = {
     "_contextvars.ContextVar": reduce_context_variable,
     "re.Match": reduce_match,
     "_struct.Struct": reduce_struct,
+    **dict.fromkeys(("collections.Counter", "random.Random", "requests.sessions.Session"), reduce_with_attributes),
+    "matplotlib.cbook.CallbackRegistry": reduce_callbacks,
     "random.SystemRandom": lambda _pickler, _source: (random.SystemRandom, ()),
     "typing.NewType": reduce_new_type,
     "typing.TypeVar": reduce_type_parameter,

@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from pauseflow_nb.kernel.snapshot.pickling import interrupts
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
 
 
@@ -62,23 +63,27 @@ def find_reason(kind: type) -> str | None:
 
 @contextlib.contextmanager
 def convert_exits() -> Iterator[None]:
-    """Turn what the code of a class raises into an error, even if it calls `sys.exit()`; an interrupt stays one.
+    """Turn what the code of a class raises into an error, even if it calls `sys.exit()`.
+
+    An interrupt by the user stays one.
 
     Raises:
         CannotSave: Instead of a `BaseException` that is no `Exception`.
     """
     try:
         yield
-    except (Exception, KeyboardInterrupt):
+    except Exception:
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and interrupts.has_arrived():
+            raise
         raise CannotSave(describe_error(error)) from error
 
 
 def describe_error(error: BaseException) -> str:
     """Describe an error; the text of a user's own error may raise another one."""
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
     except Exception:  # noqa: BLE001 - the user's code
         return type(error).__name__
 
