@@ -167,8 +167,9 @@ def sqlite_settings(tmp_path: Path) -> Settings:
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty store, once on each database."""
     if request.param == "sqlite":
-        return request.getfixturevalue("sqlite_settings")
-    flags = {"data_dir": tmp_path / "data", "db": request.getfixturevalue("shared_database").empty()}
+        flags = {"data_dir": make_store(tmp_path / "data")}
+    else:
+        flags = {"data_dir": tmp_path / "data", "db": request.getfixturevalue("shared_database").empty()}
     return Settings.load(flags=flags, environment={})
 
 
