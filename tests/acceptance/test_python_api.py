@@ -105,9 +105,9 @@ def test_an_unknown_execution_is_an_error(pauseflow: Pauseflow) -> None:
 
 @pytest.mark.parametrize("parameters", [{"a": object()}, {"not ident": 1}, {"class": 1}, [1]])
 def test_parameters_that_no_notebook_can_hold_start_nothing(asks: Path, tmp_path: Path, parameters: Any) -> None:
-    settings = Settings.load(flags={"data_dir": str(tmp_path / "store")}, environment={})
+    settings = Settings.load(flags={"data_dir": str(tmp_path / "other store")}, environment={})
 
     with pytest.raises((InvalidParameter, InvalidValue), match=r"parameter"):
         run_notebook(asks, parameters=parameters, settings=settings)
 
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "other store").exists()

@@ -39,6 +39,7 @@ def test_faults_of_two_kinds_are_two_findings(tmp_path: Path) -> None:
     assert kinds == {"KeyError", "ValueError"}
 
 
+@pytest.mark.slow
 def test_an_input_that_hangs_is_found_and_the_run_goes_on(tmp_path: Path) -> None:
     result = run("hangs", tmp_path, hang_seconds=4)
 

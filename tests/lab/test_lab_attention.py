@@ -11,6 +11,11 @@ expect: Any = pytest.importorskip("playwright.sync_api").expect
 pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
 
 
+@pytest.fixture
+def page(shared_page: Any) -> Any:
+    return shared_page
+
+
 def test_a_notification_approves(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     workflows = Workflows(page).open(still_lab, shows_panel=False)
     queue = still_lab.queue()

@@ -21,6 +21,8 @@ class Workflows:
         """Open JupyterLab in a fresh workspace, with the panel in sight if wanted; a tab that shows it already starts over."""
         if self.page.url.startswith(f"{lab.url}/lab"):
             self._start_over(path)
+            if not shows_panel:
+                self.hide()
             return self
         tree = f"/tree/{path}" if path else ""
         self.page.goto(f"{lab.url}/lab{tree}?reset&token=letmein")
@@ -39,6 +41,8 @@ class Workflows:
     def _start_over(self, path: str) -> None:
         self.page.evaluate(REPLACE, path)
         self._wait()
+        self.command("apputils:dismiss-notification")
+        self.page.wait_for_function("() => document.querySelector('.Toastify__toast') === null")
         self.show()
         back = self.panel.get_by_role("button", name="All workflows")
         if back.is_visible():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from json import dumps
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 import nbformat
 import pytest
 import sqlalchemy as sa
+from new_store import make_store
 from tornado.httpclient import HTTPClient, HTTPRequest, HTTPResponse
 
 from pauseflow_nb.engine.authorization import judge_early
@@ -106,6 +108,7 @@ class Stage:
         return found
 
 
+@cache
 def document() -> bytes:
     """A notebook of two cells."""
     cells = [nbformat.v4.new_code_cell("%%step approve\nflow.suspend()"), nbformat.v4.new_code_cell("1")]
@@ -114,7 +117,7 @@ def document() -> bytes:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.load(flags={"data_dir": str(tmp_path / "data"), "max_body": 4 * 1024 * 1024}, environment={})
+    return Settings.load(flags={"data_dir": make_store(tmp_path / "data"), "max_body": 4 * 1024 * 1024}, environment={})
 
 
 @pytest.fixture
