@@ -13,7 +13,6 @@ from acceptance.forked import Nursery
 from acceptance.road import Road, open_road
 from acceptance.service import Service, serve
 from acceptance.shell import Shell
-from new_store import make_store
 from traitlets.config import Config
 
 from pauseflow_nb.runner.kernels.source import Supply
@@ -47,15 +46,12 @@ def nursery() -> Iterator[Nursery | None]:
 
 @pytest.fixture
 def pauseflow(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pauseflow]:
-    """The command with an empty store, which a new process makes itself; whatever still runs at the end is killed."""
+    """The command with a fresh store; whatever still runs at the end is killed."""
     is_new = any(request.node.get_closest_marker(name) for name in ("new_process", "slow"))
     nursery = None if is_new else request.getfixturevalue("nursery")
-    store = tmp_path / "store"
-    if not is_new:
-        make_store(store)
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PAUSEFLOW_", "JUPYTERHUB_"))}
     environment = mine | {
-        "PAUSEFLOW_DATA_DIR": str(store),
+        "PAUSEFLOW_DATA_DIR": str(tmp_path / "store"),
         "PAUSEFLOW_PORT": str(_free_port()),
         "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
