@@ -158,6 +158,12 @@ class World:
             with suppress(ProcessLookupError):
                 os.kill(member.process.pid, number)
 
+    def kill(self, member: Member) -> None:
+        """Kill a member; it has ended when this returns, so that nobody takes it for alive any more."""
+        self.signal(member, signal.SIGKILL)
+        if member.process is not None:
+            member.process.wait()
+
     def patiently(self, act: Any, seconds: float = 60.0) -> Any:
         """Do something with the store, again until it works: the database may just be away."""
         deadline = time.monotonic() + seconds
