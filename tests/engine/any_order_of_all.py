@@ -148,9 +148,11 @@ class AnyOrderOfAll(AnyOrder):
         )
         if self._ended(attempt, SegmentEnd("suspended", attempt.cell, outcome)):
             key = (run.segment, "", 0)
+            early = run.early.pop(key, [])
+            self._void(run)
             run.asked[key] = Asked("operator", "cancel", attempt.cell - 1)
             run.checkpoint, run.is_running, run.state, run.crashes = attempt.cell, False, "suspended", 0
-            for action in run.early.pop(key, [])[:1]:
+            for action in early[:1]:
                 self._settle(run, key, action)
 
     @rule(attempt=consumes(tries))

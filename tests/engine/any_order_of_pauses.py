@@ -100,7 +100,7 @@ class AnyOrderOfPauses(AnyOrderOfAll):
 
     @precondition(lambda self: len(self.all) < MOST_RUNS)
     @rule(target=runs, crashes=st.booleans())
-    def start_answered(self, crashes: bool) -> Run:
+    def start_answered(self, crashes: bool) -> Any:
         """An answer wakes an execution: much depends on that, and chance seldom leads to it."""
         run = self.start()
         first = self.claim(run)
