@@ -74,14 +74,14 @@ def test_each_question_is_decided_once_and_nobody_is_told_anything_else(stage: S
     assert [problem for problem in results if problem is not None] == []
     rows = _read_rows(stage.queue)
     for execution, on_timeout in asked.items():
-        row, told = rows[execution], [reply[1:] for reply in replies if reply[0] == execution]
+        row, replied = rows[execution], [reply[1:] for reply in replies if reply[0] == execution]
         is_late = row.action == "timeout"
         assert (row.settled_at > row.deadline) == is_late or row.settled_at == row.deadline
         assert stage.queue.state(execution) == _AFTER[on_timeout if is_late else row.action]
         assert stage.whats(execution).count("settled") == 1
-        assert sum(status == 200 and not already for _, status, already in told) == (0 if is_late else bool(told))
-        assert all(action == row.action for action, status, _ in told if status == 200)
-        assert {status for _, status, _ in told} <= ({410} if is_late else {200, 409})
+        assert sum(status == 200 and not already for _, status, already in replied) == (0 if is_late else bool(replied))
+        assert all(action == row.action for action, status, _ in replied if status == 200)
+        assert {status for _, status, _ in replied} <= ({410} if is_late else {200, 409})
 
 
 def _count_open(queue: Queue) -> int:
