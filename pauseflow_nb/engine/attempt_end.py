@@ -11,6 +11,7 @@ from pauseflow_nb.decisions.statement import WAITS
 from pauseflow_nb.engine import children
 from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import NotJudged, Verdict, judge_early
+from pauseflow_nb.engine.cancelling import cancel_children
 from pauseflow_nb.engine.decision_records import (
     add_drift,
     add_errors,
@@ -108,6 +109,9 @@ class Ending:
                 return "fenced"
             # The first attempt to record the end succeeded, but the store stopped answering.
         self._attempt.replace_document(self._stored)
+        if self._children:
+            # A cancel that came before the step had ended may have ended the execution.
+            cancel_children(self._store, self._segment.execution)
         if end.kind in _FINAL and self._is_unwritten:
             finish_notebook(self._store, self._segment.execution, document)
         return "released" if end.kind == "handed over" else "ended"
@@ -134,7 +138,7 @@ class Ending:
             self._attempt.change(change)
 
     def _sign_reopening(self, connection: sa.Connection, end: SegmentEnd, document: Document) -> None:
-        suspension = suspensions.find_last(connection, self._segment.execution)
+        suspension = suspensions.find_before(connection, self._segment)
         if suspension is None or suspension.action != "resume":
             return
         if end.kind == "refused":
@@ -277,7 +281,7 @@ class Ending:
 
     def _refused(self, connection: sa.Connection, end: SegmentEnd) -> None:
         """Open the suspension again, because the notebook refused the answer."""
-        suspension = suspensions.find_last(connection, self._segment.execution)
+        suspension = suspensions.find_before(connection, self._segment)
         if suspension is None or suspension.action != "resume":
             # A default of the clock: it would be refused again.
             failure = Failure(
@@ -286,13 +290,15 @@ class Ending:
             self._end_failed(connection, "error", failure)
             return
         segments.end(connection, self._segment, "refused")
+        self._close(connection)
         Settling(connection, self._store.jobs).ask_again(suspension, end.errors)
 
     def _drifted(self, connection: sa.Connection, end: SegmentEnd) -> None:
         """Open the suspension again, because the values that were shown have changed."""
-        suspension = suspensions.find_last(connection, self._segment.execution)
+        suspension = suspensions.find_before(connection, self._segment)
         assert suspension is not None, "an answer has woken the segment"
         segments.end(connection, self._segment, "refused")
+        self._close(connection)
         fresh = [] if self._attempt.notebook is None else list_shown(self._attempt.notebook, end.next_cell)
         Settling(connection, self._store.jobs).ask_about_drift(suspension, end.checks, fresh)
 

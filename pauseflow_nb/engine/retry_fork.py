@@ -63,6 +63,9 @@ class _Retry:
         asks_again = segment.how == "suspended" or segment.bound is not None
         if self.from_step is not None or asks_again or point != checkpoints.find_current(connection, row, segment):
             steps.forget(connection, self.execution, first_cell)
+        else:
+            # Steps after the checkpoint may have finished, if only pauses save variables: they run again.
+            steps.interrupt(connection, self.execution, segment.n, first_cell)
         if self.edited is not None:
             document, first_cell = self._replace(connection, row, first_cell)
         if self.force:

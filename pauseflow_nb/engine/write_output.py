@@ -43,13 +43,13 @@ def finish_output(execution: Row, document: Document) -> PauseflowError | None:
 
 def start_output(execution: Row, document: Document) -> PauseflowError | None:
     """Write the notebook of an execution without a kernel yet, over an existing file; return why that failed."""
-    # As a segment does when it begins: record which execution the file belongs to.
-    document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), "execution": execution.id}
-    document.changed()
     return _write_once(execution, document, is_first=True)
 
 
 def _write_once(execution: Row, document: Document, *, is_first: bool) -> PauseflowError | None:
+    # As a segment does when it begins: record which execution the file belongs to, or a retry takes it for an edit.
+    document.metadata["pauseflow"] = {**document.metadata.get("pauseflow", {}), "execution": execution.id}
+    document.changed()
     kind = RemoteOutput if "://" in execution.output else PatientOutput
     output = kind(execution.output, on_event=ignore, execution=execution.id, is_first=is_first)
     output.save(document)

@@ -162,6 +162,20 @@ def find_last(connection: sa.Connection, execution: str, segment: int | None = N
     ).first()
 
 
+def find_before(connection: sa.Connection, segment: Row) -> Row | None:
+    """Read the suspension that the execution waited in before a segment; None if it has not waited yet.
+
+    Pauses do not count: a segment continues after them, and so the segment itself, or one that failed, may have some.
+    """
+    where = (
+        suspensions.c.execution == segment.execution,
+        suspensions.c.segment < segment.n,
+        suspensions.c.kind != "pause",
+    )
+    newest = sa.select(suspensions).where(*where).order_by(suspensions.c.segment.desc()).limit(1)
+    return connection.execute(newest).first()
+
+
 def settle(connection: sa.Connection, suspension: Row, action: str, by: str) -> bool:
     """Settle an open suspension; False if it was settled before."""
     values = {"state": "settled", "action": action, "settled_by": by, "settled_at": now(connection)}

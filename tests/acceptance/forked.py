@@ -14,7 +14,17 @@ _PROGRAM = Path(__file__).with_name("nursery.py")
 
 #: How the names of variables begin that are read only when they are needed. A command for which any other has
 #: another value than for the nursery is a new process: Python or a module may read it when it starts.
-LATE = ("CI", "IPYTHONDIR", "JUPYTERHUB_", "JUPYTER_RUNTIME_DIR", "LOGNAME", "MPLBACKEND", "PAUSEFLOW_", "PYTEST_")
+LATE = (
+    "AWS_",
+    "CI",
+    "IPYTHONDIR",
+    "JUPYTERHUB_",
+    "JUPYTER_RUNTIME_DIR",
+    "LOGNAME",
+    "MPLBACKEND",
+    "PAUSEFLOW_",
+    "PYTEST_",
+)
 
 
 class Forked:
@@ -53,14 +63,18 @@ class Forked:
 
 
 class Nursery:
-    """Forks commands; `acceptance.nursery` says how they differ from those that are started."""
+    """Forks commands; `acceptance.nursery` says how they differ from those that are started.
 
-    def __init__(self) -> None:
+    Args:
+        modules: What it imports beside what most commands need.
+    """
+
+    def __init__(self, *modules: str) -> None:
         self._environment = dict(os.environ)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, str(_PROGRAM), str(theirs.fileno())],
+                [sys.executable, str(_PROGRAM), str(theirs.fileno()), *modules],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

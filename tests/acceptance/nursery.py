@@ -2,6 +2,7 @@
 
 Each is asked for by a message on the socket whose number is the first argument; with it come its standard input,
 output and error, and a socket that tells first that it lives, under which process id, and then its exit code.
+Further arguments name modules to import, too.
 
 A command runs from the first line of `python -m pauseflow_nb` to the end of the interpreter, in a session and process
 group of its own, in its own working directory and environment, and starts its kernels as ever. No thread, no database
@@ -46,7 +47,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     # The folder of this program; a command has its working directory there instead, as `python -m` puts it.
     del sys.path[0]
-    for name in MODULES:
+    for name in (*MODULES, *sys.argv[2:]):
         importlib.import_module(name)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not be in the forks"
     gc.collect()

@@ -47,8 +47,7 @@ def open_ground(folder: Path) -> Iterator[Ground]:
             "AWS_SECRET_ACCESS_KEY": "chaos",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
-        os.environ["FSSPEC_S3_ENDPOINT_URL"] = ""
-        nursery = Nursery()
+        nursery = Nursery("pauseflow_nb.server.serve", "sqlalchemy.dialects.postgresql.psycopg")
         stack.callback(nursery.close)
         yield Ground(folder, nursery, postgresql, _open_s3(stack), can_mount=can_mount(folder / "mount"))
 

@@ -83,7 +83,7 @@ class Faults:
 
     def _kill(self, member: Member, fault: Fault) -> None:
         member.again_at = time.monotonic() + fault.seconds / 2
-        self._world.signal(member, signal.SIGKILL)
+        self._world.kill(member)
 
     def _end_worker(self, fault: Fault) -> None:
         member = self._worker(fault)
@@ -175,7 +175,7 @@ class Faults:
         """Start a worker again whose clock is two hours fast or slow."""
         member = self._worker(fault)
         member.shift = 7200 if fault.which < 0.5 else -7200
-        self._world.signal(member, signal.SIGKILL)
+        self._world.kill(member)
 
 
 def can_mount(folder: Path) -> bool:

@@ -93,8 +93,8 @@ class World:
             assert self.ground.s3 is not None
             self.to_storage = Proxy(self.ground.s3)
             storage = f"s3://{_BUCKET}/{self.folder.name}"
-            self._s3 = {"FSSPEC_S3_ENDPOINT_URL": f"http://127.0.0.1:{self.to_storage.port}"}
-            os.environ["FSSPEC_S3_ENDPOINT_URL"] = f"http://127.0.0.1:{self.ground.s3}"
+            self._s3 = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self.to_storage.port}"}
+            os.environ["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{self.ground.s3}"
             _make_bucket(self.ground.s3)
         flags = {"data_dir": self.folder / "data", "db": db, "storage": storage, "port": self.port}
         flags["public_url"] = f"http://127.0.0.1:{self.port}"
@@ -157,6 +157,12 @@ class World:
         if member.process is not None and member.process.poll() is None:
             with suppress(ProcessLookupError):
                 os.kill(member.process.pid, number)
+
+    def kill(self, member: Member) -> None:
+        """Kill a member; it has ended when this returns, so that nobody takes it for alive any more."""
+        self.signal(member, signal.SIGKILL)
+        if member.process is not None:
+            member.process.wait()
 
     def patiently(self, act: Any, seconds: float = 60.0) -> Any:
         """Do something with the store, again until it works: the database may just be away."""

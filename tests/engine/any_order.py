@@ -5,7 +5,7 @@ Kernels are left out: what an attempt tells the store is told step by step, so t
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import sqlalchemy as sa
 from engine.stage import plan, saved
@@ -18,6 +18,7 @@ from pauseflow_nb.engine.attempt_fence import Attempt, Fenced
 from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
+from pauseflow_nb.engine.plan import Plan
 from pauseflow_nb.engine.progress_events import ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
@@ -31,10 +32,29 @@ from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.executions import FINAL
 from pauseflow_nb.store.tables import executions, segments, steps, suspensions
 
-__all__ = ["STEPS", "AnyOrder", "Asked", "Run", "Try", "runs", "tries"]
+__all__ = [
+    "CELLS",
+    "MOST_RUNS",
+    "STEPS",
+    "WAITING",
+    "AnyOrder",
+    "Asked",
+    "Key",
+    "Run",
+    "Try",
+    "make_plan",
+    "runs",
+    "tries",
+]
 
 STEPS = ("a", "b", "c")
-WAITING = {"suspend": "suspended", "rerun": "waiting"}
+#: Executions that are started in one order: with many, little happens to each.
+MOST_RUNS = 4
+CELLS = ("%%step a", "%%step b", "%%step c\nflow.secret('TOKEN')")
+WAITING = {"suspend": "suspended", "rerun": "waiting", "notebook": "suspended"}
+
+#: What names a suspension in its execution: segment, step, ordinal.
+Key: TypeAlias = tuple[int, str, int]
 
 
 @dataclass
@@ -49,6 +69,8 @@ class Asked:
     allow: tuple[str, ...] = USUAL_ACTIONS
     #: None: it is open.
     action: str | None = None
+    #: Whether its time is over, or a notebook that it waits for has ended, and no worker has noticed yet.
+    is_due: bool = False
 
 
 @dataclass
@@ -69,18 +91,19 @@ class Run:
     is_running: bool = False
     #: Step → how many runs have ended by themselves.
     ended: dict[str, int] = field(default_factory=dict)
-    #: Segment and step → what it asked.
-    asked: dict[tuple[int, str], Asked] = field(default_factory=dict)
-    #: Segment and step → actions that came early.
-    early: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    asked: dict[Key, Asked] = field(default_factory=dict)
+    #: The actions that came early.
+    early: dict[Key, list[str]] = field(default_factory=dict)
     #: Segment and step of runs that ended in that segment.
     over: set[tuple[int, str]] = field(default_factory=set)
     reason: str | None = None
+    #: Where the newest segment began.
+    start: int = 0
     #: What an answer has settled, so that the newest segment began.
-    answered: tuple[int, str] | None = None
+    answered: Key | None = None
 
     @property
-    def open(self) -> tuple[tuple[int, str], Asked] | None:
+    def open(self) -> tuple[Key, Asked] | None:
         """The one suspension that waits."""
         return next(((key, asked) for key, asked in self.asked.items() if asked.action is None), None)
 
@@ -96,12 +119,19 @@ class Try:
     document: Document
     #: The cell that it is at.
     cell: int
+    #: How often the step that it is at was paused and answered.
+    pauses: int = 0
 
     @property
     def counts(self) -> bool:
         """Whether the model says that what it does counts."""
         run = self.run
         return run.is_running and (run.segment, run.attempt) == (self.segment, self.number)
+
+
+def make_plan() -> Plan:
+    """Plan to run a notebook with a step in each cell, the last of which needs a secret."""
+    return plan(*CELLS)
 
 
 runs: Bundle[Run] = Bundle("runs")
@@ -124,18 +154,19 @@ class AnyOrder(RuleBasedStateMachine):
 
     # People
 
+    @precondition(lambda self: len(self.all) < MOST_RUNS)
     @rule(target=runs)
     def start(self) -> Run:
         """Somebody starts an execution."""
-        run = Run(self.queue.start(plan(*(f"%%step {name}" for name in STEPS))))
+        run = Run(self.queue.start(make_plan()))
         self.all.append(run)
         return run
 
     @rule(run=runs, action=st.sampled_from(["resume", "cancel"]), back=st.integers(0, 2), step=st.sampled_from(STEPS))
-    def answer(self, run: Run, action: str, back: int, step: str) -> None:
+    def answer(self, run: Run, action: str, back: int, step: str, ordinal: int = 0) -> None:
         """Somebody calls a link, of now or of earlier."""
-        key = (max(run.segment - back, 0), step)
-        claim = Claim(run.id, *key, 0, action)
+        key = (max(run.segment - back, 0), step, ordinal)
+        claim = Claim(run.id, *key, action)
         envelope = {"method": "POST", "body": {"said": action}}
         response = self.queue.settle(claim, Callback(action, envelope, "link"))  # type: ignore[arg-type]
         assert response.status == self._answered(run, key, action), (key, action, response)
@@ -154,9 +185,10 @@ class AnyOrder(RuleBasedStateMachine):
             return
         restart = retry(self.queue, run.id, by="user:ann")
         assert restart is not None
-        timed_out = run.asked.get((run.segment, STEPS[min(run.checkpoint, 2)]))
-        assert timed_out is None or timed_out.action is not None
+        # An answer that was not used before it failed is used now.
+        answered = run.answered if run.checkpoint == run.start else None
         self._queue(run, self._latest(run).first_cell)
+        run.answered = answered
 
     # Processes
 
@@ -166,7 +198,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.names += 1
         work = Segments(self.queue, f"test:{self.names}:x")
         claimed = self.queue.change(lambda connection: work._claim(connection, run.id, run.segment, run.job))
-        can = run.state in ("queued", "running")
+        can = run.state in ("queued", "running", "paused")
         assert (claimed is not None) == can
         if claimed is None:
             return multiple()
@@ -207,8 +239,8 @@ class AnyOrder(RuleBasedStateMachine):
         act = lambda: recording.on_checkpoint(attempt.cell + 1, outcome, attempt.document)  # noqa: E731
         if self._counts(attempt, act):
             self._step_ended(run, step)
-            run.checkpoint, run.crashes = attempt.cell + 1, 0
-            attempt.cell += 1
+            run.checkpoint, run.crashes, run.state = attempt.cell + 1, 0, "running"
+            attempt.cell, attempt.pauses = attempt.cell + 1, 0
 
     @rule(
         attempt=consumes(tries),
@@ -254,15 +286,28 @@ class AnyOrder(RuleBasedStateMachine):
     # The clock
 
     @rule(run=runs)
-    def time_out(self, run: Run) -> None:
-        """The time for an answer passes, and a worker notices."""
+    def pass_deadline(self, run: Run) -> None:
+        """The time for an answer passes, and nobody has noticed yet."""
         late = suspensions.c.deadline - sa.literal(7200.0)
         with transaction(self.queue.engine) as connection:
             where = (suspensions.c.execution == run.id, suspensions.c.state == "open")
             connection.execute(suspensions.update().where(*where).values(deadline=late))
-        Clock(self.queue).sweep()
-        if run.open is not None and run.open[1].kind != "operator":
-            self._settle(run, run.open[0], "timeout")
+        if run.open is not None and run.open[1].kind not in ("operator", "notebook"):
+            run.open[1].is_due = True
+
+    @rule()
+    def sweep(self) -> None:
+        """A worker looks for what is due."""
+        while Clock(self.queue).sweep():
+            pass
+        while any(self._sweep(run) for run in self.all):
+            pass
+
+    @rule(run=runs)
+    def time_out(self, run: Run) -> None:
+        """The time for an answer passes, and a worker notices."""
+        self.pass_deadline(run)
+        self.sweep()
 
     @precondition(lambda self: any(run.state in FINAL for run in self.all))
     @rule()
@@ -271,7 +316,7 @@ class AnyOrder(RuleBasedStateMachine):
         with transaction(self.queue.engine) as connection:
             waiting = executions.update().where(executions.c.record_due.is_not(None))
             connection.execute(waiting.values(record_due=executions.c.record_due - 3600.0))
-        Clock(self.queue).sweep()
+        self.sweep()
         clean(self.queue, older_than=timedelta(days=1), grace=timedelta())
 
     def teardown(self) -> None:
@@ -300,7 +345,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert (row.state, row.segment) == (run.state, run.segment), run
             assert (row.reason or {}).get("kind") == run.reason, run
             assert self.queue.files.exists(row.document), "its notebook is gone"
-            found = {(each.segment, each.step): each for each in asked if each.execution == run.id}
+            found = {(each.segment, each.step, each.ordinal): each for each in asked if each.execution == run.id}
             assert found.keys() == run.asked.keys()
             for key, one in run.asked.items():
                 state = "open" if one.action is None else "void" if one.action == "void" else "settled"
@@ -318,24 +363,27 @@ class AnyOrder(RuleBasedStateMachine):
         following = attempt.cell if request.then == "rerun" else attempt.cell + 1
         if self._ended(attempt, SegmentEnd("suspended", following, outcome)):
             self._step_ended(run, step)
-            key = (run.segment, step)
+            key = (run.segment, step, 0)
             run.asked[key] = Asked(request.kind, request.on_timeout, attempt.cell, tuple(request.allow))
             run.checkpoint, run.is_running, run.state, run.crashes = following, False, WAITING[request.kind], 0
             for action in run.early.pop(key, []):
-                if action in request.allow:
+                if action in run.asked[key].allow:
                     self._settle(run, key, action)
                     break
 
-    def _answered(self, run: Run, key: tuple[int, str], action: str) -> int:
+    def _answered(self, run: Run, key: Key, action: str) -> int:
         """What an answer must get; changes the model."""
         asked = run.asked.get(key)
         if asked is None:
             # While it waits, its newest segment has ended, too.
-            is_over = key[0] < run.segment or run.state in {*FINAL, *WAITING.values()} or key in run.over
+            is_over = key[0] < run.segment or run.state in {*FINAL, *WAITING.values()} or key[:2] in run.over
             if is_over:
                 return 410
             run.early.setdefault(key, []).append(action)
             return 202
+        if asked.action is None and asked.is_due and asked.kind != "notebook":
+            self._settle(run, key, "timeout")
+            return 410
         if asked.action is None and action not in asked.allow:
             return 403
         if asked.action is None:
@@ -347,7 +395,14 @@ class AnyOrder(RuleBasedStateMachine):
             return 410
         return 200 if asked.action == action else 409
 
-    def _settle(self, run: Run, key: tuple[int, str], action: str) -> None:
+    def _sweep(self, run: Run) -> bool:
+        """Settle what is due; False if nothing is."""
+        if run.open is None or not run.open[1].is_due:
+            return False
+        self._settle(run, run.open[0], "timeout")
+        return True
+
+    def _settle(self, run: Run, key: Key, action: str) -> None:
         asked = run.asked[key]
         asked.action = action
         does = asked.on_timeout if action == "timeout" else action
@@ -361,17 +416,25 @@ class AnyOrder(RuleBasedStateMachine):
     def _queue(self, run: Run, first_cell: int) -> None:
         run.segment, run.job, run.attempt, run.crashes = run.segment + 1, 0, 0, 0
         run.state, run.checkpoint, run.is_running, run.reason = "queued", first_cell, False, None
-        run.answered = None
+        run.start, run.answered = first_cell, None
 
     def _end(self, run: Run, state: str, reason: str | None) -> None:
+        self._void(run)
+        run.state, run.reason, run.is_running = state, reason, False
+
+    def _void(self, run: Run) -> None:
+        """What waits is over, and so is what came early."""
         if run.open is not None:
             run.open[1].action = "void"
-        run.state, run.reason, run.is_running = state, reason, False
+        run.early.clear()
 
     def _step_ended(self, run: Run, step: str) -> None:
         run.ended[step] = run.ended.get(step, 0) + 1
         run.over.add((run.segment, step))
         run.is_begun = False
+        if run.open is not None:
+            # A pause that the step did not wait for.
+            run.open[1].action = "void"
 
     def _counts(self, attempt: Try, act: Any) -> bool:
         """Do what an attempt does, and check that it is fenced exactly if it does not count."""

@@ -3,10 +3,10 @@
 from typing import Any, ClassVar
 
 import pytest
-from engine.any_order import STEPS, AnyOrder, Asked, Run, Try, runs, tries
-from engine.stage import plan, saved
+from engine.any_order import MOST_RUNS, STEPS, AnyOrder, Asked, Key, Run, Try, make_plan, runs, tries
+from engine.stage import saved
 from hypothesis import strategies as st
-from hypothesis.stateful import consumes, multiple, rule
+from hypothesis.stateful import consumes, multiple, precondition, rule
 
 from pauseflow_nb.actions import ACTIONS
 from pauseflow_nb.engine.authorization import Callback
@@ -35,20 +35,21 @@ class AnyOrderOfAll(AnyOrder):
         #: Execution → how often its links were revoked.
         self.revoked: dict[str, int] = {}
         #: Token → its execution, segment and step, action, and how many keys and revocations there were.
-        self.tokens: list[tuple[str, Run, tuple[int, str], str, int, int]] = []
+        self.tokens: list[tuple[str, Run, Key, str, int, int]] = []
         self.withdrawn = 0
 
     # People
 
+    @precondition(lambda self: len(self.all) < MOST_RUNS)
     @rule(target=runs)
     def start_within_limit(self) -> Any:
         """Somebody starts an execution where each user may have few at once."""
         count = sum(run.state not in FINAL for run in self.all)
         if count >= MOST:
             with pytest.raises(AllowanceReached):
-                self.limited.start(plan(*(f"%%step {name}" for name in STEPS)))
+                self.limited.start(make_plan())
             return multiple()
-        run = Run(self.limited.start(plan(*(f"%%step {name}" for name in STEPS))))
+        run = Run(self.limited.start(make_plan()))
         self.all.append(run)
         return run
 
@@ -74,8 +75,8 @@ class AnyOrderOfAll(AnyOrder):
     @rule(run=runs, back=st.integers(0, 1), step=st.sampled_from(STEPS), action=st.sampled_from(ACTIONS))
     def sign_link(self, run: Run, back: int, step: str, action: str) -> None:
         """A link is shown to somebody."""
-        key, revoked = (max(run.segment - back, 0), step), self.revoked.get(run.id, 0)
-        token = self.queue.signer.token(Claim(run.id, *key, 0, action, revoked))
+        key, revoked = (max(run.segment - back, 0), step, 0), self.revoked.get(run.id, 0)
+        token = self.queue.signer.token(Claim(run.id, *key, action, revoked))
         self.tokens.append((token, run, key, action, self.withdrawn, revoked))
 
     @rule(which=st.integers(0, 30))
@@ -108,6 +109,7 @@ class AnyOrderOfAll(AnyOrder):
             for run in self.all:
                 run.early.clear()
 
+    @precondition(lambda self: len(self.all) < MOST_RUNS)
     @rule(target=runs, run=runs)
     def fork(self, run: Run) -> Any:
         """Somebody starts a sibling from the first cell; nothing of the source changes."""
@@ -145,22 +147,36 @@ class AnyOrderOfAll(AnyOrder):
             "suspended", "", 0, suspension=SuspensionRequest("operator", on_timeout="cancel"), snapshot=saved()
         )
         if self._ended(attempt, SegmentEnd("suspended", attempt.cell, outcome)):
-            run.asked[(run.segment, "")] = Asked("operator", "cancel", attempt.cell - 1)
+            key = (run.segment, "", 0)
+            early = run.early.pop(key, [])
+            self._void(run)
+            run.asked[key] = Asked("operator", "cancel", attempt.cell - 1)
             run.checkpoint, run.is_running, run.state, run.crashes = attempt.cell, False, "suspended", 0
-            for action in run.early.pop((run.segment, ""), [])[:1]:
-                self._settle(run, (run.segment, ""), action)
+            for action in early[:1]:
+                self._settle(run, key, action)
 
     @rule(attempt=consumes(tries))
     def refuse_answer(self, attempt: Try) -> None:
         """The notebook's own validators refuse the answer that began the segment: the question is open again."""
         run = attempt.run
-        is_fresh = run.answered is not None and not run.is_begun and attempt.cell == run.checkpoint
-        if attempt.counts and not (
-            is_fresh and run.asked[run.answered or (0, "")].kind == "suspend" and not run.crashes
-        ):
+        if attempt.counts and not self._is_before_cells(attempt):
             return
         errors: list[dict[str, Any]] = [{"path": "", "message": "no"}]
         if self._ended(attempt, SegmentEnd("refused", attempt.cell, errors=errors)):
-            assert run.answered is not None
-            run.asked[run.answered].action, run.answered = None, None
-            run.is_running, run.state = False, "suspended"
+            self._reopened(run)
+
+    # The model
+
+    def _is_before_cells(self, attempt: Try) -> bool:
+        """Whether an answer to a question has begun the segment, and no cell has run since its beginning."""
+        run = attempt.run
+        if run.answered is None or run.is_begun or not attempt.cell == run.checkpoint == run.start:
+            return False
+        return run.asked[run.answered].kind in ("suspend", "operator")
+
+    def _reopened(self, run: Run) -> None:
+        """The question whose answer began the segment is open again."""
+        assert run.answered is not None
+        run.asked[run.answered].action, run.answered = None, None
+        run.is_running, run.state = False, "suspended"
+        run.early.clear()

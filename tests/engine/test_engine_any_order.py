@@ -1,8 +1,13 @@
 """Whatever people, processes and the clock do in whatever order: store and model agree."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
-from engine.any_order import AnyOrder
-from engine.any_order_of_all import MOST, AnyOrderOfAll
+from engine.any_order import CELLS
+from engine.any_order_of_all import MOST
+from engine.any_order_of_pauses import AnyOrderOfPauses
+from engine.stage import notebook
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -12,11 +17,15 @@ _CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_
 
 
 @pytest.fixture
-def machine(queue: Queue) -> type[AnyOrder]:
-    return type("OnThisStore", (AnyOrder,), {"queue": queue})
+def machine(queue: Queue, tmp_path: Path) -> Iterator[type[AnyOrderOfPauses]]:
+    limited = Queue.open(queue.settings.model_copy(update={"executions_per_user": MOST}))
+    child = tmp_path / "child.ipynb"
+    child.write_bytes(notebook(*CELLS))
+    yield type("OnThisStore", (AnyOrderOfPauses,), {"queue": queue, "limited": limited, "child": child})
+    limited.close()
 
 
-def test_a_few_orders(machine: type[AnyOrder]) -> None:
+def test_a_few_orders(machine: type[AnyOrderOfPauses]) -> None:
     few = settings(
         max_examples=3, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=_CHECKS
     )
@@ -24,15 +33,6 @@ def test_a_few_orders(machine: type[AnyOrder]) -> None:
 
 
 @pytest.mark.slow
-def test_many_orders(machine: type[AnyOrder]) -> None:
+def test_many_orders(machine: type[AnyOrderOfPauses]) -> None:
     many = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=_CHECKS)
     run_state_machine_as_test(machine, settings=many)
-
-
-@pytest.mark.slow
-def test_many_orders_of_what_is_rarer(queue: Queue) -> None:
-    limited = Queue.open(queue.settings.model_copy(update={"executions_per_user": MOST}))
-    machine = type("OnThisStore", (AnyOrderOfAll,), {"queue": queue, "limited": limited})
-    many = settings(max_examples=25, stateful_step_count=50, deadline=None, suppress_health_check=_CHECKS)
-    run_state_machine_as_test(machine, settings=many)
-    limited.close()

@@ -192,3 +192,19 @@ def test_a_pause_is_answered_once_and_a_crash_asks_the_same_again(stage: Stage) 
     assert stage.play(execution) == "ended"
     assert stage.queue.state(execution) == "completed"
     assert len(asked) == 1
+
+
+def test_a_cancel_that_came_before_the_step_had_ended_reaches_its_notebooks(stage: Stage, child: Path) -> None:
+    def runs_notebooks(briefing: Briefing) -> Outcome:
+        # A link of a suspension that the step has asked for before.
+        status, _ = stage.send(briefing.execution, "cancel", step="run")
+        assert status == 202
+        return asks_for("linked", path=child)(briefing)
+
+    stage.script.steps["run"] = runs_notebooks
+    parent = stage.start("%%step run")
+
+    assert stage.play(parent) == "ended"
+
+    (nested,) = [row["id"] for row in stage.queue.list() if row["id"] != parent]
+    assert (stage.queue.state(parent), stage.queue.state(nested)) == ("cancelled", "cancelled")

@@ -8,11 +8,12 @@ from typing import Any
 import nbformat
 import pytest
 import sqlalchemy as sa
-from engine.stage import ME, Stage, finish
+from engine.stage import ME, Stage, die, finish, in_turn
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.retry_fork import retry
+from pauseflow_nb.engine.run_segment import MOST_CRASHES
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.cards import Place, write_card
@@ -53,6 +54,22 @@ def test_an_output_that_cannot_be_written_fails_the_execution_and_retry_writes_i
     assert stage.queue.view(execution)["state"] == "completed"
     assert stage.script.ran == [("first", 1, 1), ("last", 1, 1)]
     assert nbformat.read(output, 4).cells
+
+
+def test_an_output_after_crashes_before_the_first_checkpoint_is_not_taken_for_an_edit(
+    stage: Stage, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.ipynb"
+    stage.script.steps["ask"] = in_turn(*[die] * MOST_CRASHES, finish)
+    execution = stage.start("%%step ask", output=str(output))
+    assert stage.play(execution) == "ended"
+    assert stage.queue.view(execution)["reason"]["kind"] == "crashed"
+
+    retry(stage.queue, execution, by="user:ann", attached_to=ME)
+    stage.play(execution)
+
+    assert stage.queue.state(execution) == "completed"
+    assert [path.name for path in tmp_path.glob("*.ipynb")] == ["out.ipynb"]
 
 
 def test_an_output_whose_folder_is_gone_says_so(stage: Stage, tmp_path: Path) -> None:

@@ -125,6 +125,20 @@ def test_retry_goes_on_from_the_last_checkpoint(stage: Stage) -> None:
     assert stage.queue.view(execution)["state"] == "completed"
 
 
+def test_retry_runs_a_step_again_that_finished_after_the_last_checkpoint(stage: Stage) -> None:
+    """With `--checkpoint pause` finished steps leave none: the run of each is the same, as after a crash."""
+    stage.script.steps["first"] = lambda _briefing: Outcome("finished", "", exports={"x": 1})
+    stage.script.steps["ask"] = in_turn(fail(), finish)
+    execution = stage.start("%%step first", "%%step ask")
+    stage.play(execution)
+
+    assert retry(stage.queue, execution, by="user:ann", attached_to=ME).again == ("first", "ask")
+    stage.play(execution)
+
+    assert stage.script.ran == [("first", 1, 1), ("ask", 1, 1), ("first", 1, 2), ("ask", 1, 2)]
+    assert list(stage.queue.view(execution)["steps"]["first"]["exports"]) == ["x"]
+
+
 def test_retry_of_what_has_not_failed(stage: Stage) -> None:
     with pytest.raises(CannotRetry, match="suspended"):
         retry(stage.queue, stage.suspended(), by="user:ann")
