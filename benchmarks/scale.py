@@ -140,7 +140,7 @@ class Bench:
         middle = databases.name(self._size // 2)
         self._time("list of 50", lambda: queue.list(limit=50))
         self._time("list of 50 that are suspended", lambda: queue.list(states=["suspended"], limit=50))
-        # As many are shown at each size: of the first, the newest 500 have enough, of the second they do not.
+        # As many are shown at each size.
         self._time("search, 50 of one in nine", lambda: queue.list(text="report-1", limit=50))
         self._time("search, 10 of one in a hundred", lambda: queue.list(text="report-13", limit=10))
         self._time("search of two characters, nothing found", lambda: queue.list(text="zz", limit=50))
