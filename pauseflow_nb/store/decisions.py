@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pauseflow_nb.decisions.digests import CellList
-from pauseflow_nb.decisions.statement import Signed, expand, payload_digest
+from pauseflow_nb.decisions.statement import Signed, digest_payload, expand
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store.database import are_among, name_ids, name_keys, now
+from pauseflow_nb.store.database import name_ids, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import cell_lists, decisions
 
 _LAST = (
     sa.select(decisions.c.execution, sa.func.max(decisions.c.number).label("number"))
-    .where(are_among(decisions.c.execution))
+    .where(select_among(decisions.c.execution))
     .group_by(decisions.c.execution)
     .subquery()
 )
@@ -23,7 +23,7 @@ _LAST = (
 _NEWEST = sa.select(decisions).join(
     _LAST, (decisions.c.execution == _LAST.c.execution) & (decisions.c.number == _LAST.c.number)
 )
-_CELLS = sa.select(cell_lists).where(are_among(cell_lists.c.execution, cell_lists.c.digest))
+_CELLS = sa.select(cell_lists).where(select_among(cell_lists.c.execution, cell_lists.c.digest))
 
 
 @dataclass(frozen=True)
@@ -125,5 +125,5 @@ def copy_cells(connection: sa.Connection, source: str, execution: str, digests: 
 
 
 def _read(row: Row) -> Record:
-    digest = payload_digest(row.envelope) if row.digest is None else row.digest
+    digest = digest_payload(row.envelope) if row.digest is None else row.digest
     return Record(row.execution, row.number, Signed(row.envelope, digest), row.cells)

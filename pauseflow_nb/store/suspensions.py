@@ -12,7 +12,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import decisions
-from pauseflow_nb.store.database import are_among, build_locks, iso, lock_row, name_keys, now
+from pauseflow_nb.store.database import build_locks, iso, lock_row, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
 
@@ -27,15 +27,15 @@ _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, susp
 _UNUSED = {"envelope", "errors", "notice", "remind_at"}
 _LOCKED = build_locks(
     sa.select(*(column for column in suspensions.c if column.name not in _UNUSED))
-    .where(are_among(*_KEY))
+    .where(select_among(*_KEY))
     .order_by(*_KEY)
 )
 _QUESTIONS: sa.Select[Any] = sa.select(*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules).where(
-    are_among(*_KEY), suspensions.c.state == "open"
+    select_among(*_KEY), suspensions.c.state == "open"
 )
 _TIME_OUT = (
     suspensions.update()
-    .where(are_among(*_KEY))
+    .where(select_among(*_KEY))
     .values(state="settled", action="timeout", settled_by="clock", settled_at=sa.bindparam("moment"))
 )
 _RESUME = (
