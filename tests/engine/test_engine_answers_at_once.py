@@ -146,8 +146,8 @@ def test_each_of_several_executions_goes_on_with_its_own_answer(stage: Stage) ->
         assert stage.queue.view(execution)["state"] == "completed"
 
 
-def test_it_takes_one_transaction_with_the_same_statements_as_for_one_answer(stage: Stage) -> None:
-    ids = [detached(stage) for _ in range(5)]
+def test_it_takes_one_transaction_with_the_same_statements_for_any_number_of_answers(stage: Stage) -> None:
+    ids = [detached(stage) for _ in range(6)]
     settle_together(stage.queue, [answer(ids.pop())])
     commits: list[object] = []
     statements: list[str] = []
@@ -155,13 +155,13 @@ def test_it_takes_one_transaction_with_the_same_statements_as_for_one_answer(sta
     sa.event.listen(
         stage.queue.engine, "before_cursor_execute", lambda _c, _cursor, text, *_rest: statements.append(text)
     )
-    settle_together(stage.queue, [answer(ids.pop())])
-    of_one = len(statements)
+    settle_together(stage.queue, [answer(ids.pop()), answer(ids.pop())])
+    of_two = len(statements)
 
     settle_together(stage.queue, [answer(each) for each in ids])
 
     assert len(commits) == 2
-    assert statements[of_one:] == statements[:of_one]
+    assert statements[of_two:] == statements[:of_two]
 
 
 def detached(stage: Stage) -> str:
