@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 #: A server limits the requests of one address; so each sender has several, as people behind several routers have.
-_ADDRESSES = 16
+_ADDRESSES = 4
 
 
 def main() -> None:

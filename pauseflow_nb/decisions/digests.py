@@ -175,7 +175,12 @@ def _is_simple(value: Any) -> bool:
             if not each.isascii() and not is_whole_text(each):
                 return False
         elif kind is dict:
-            if not all(type(key) is str and key.isascii() for key in each) or _is_like_integer(each):
+            try:
+                has_plain_names = "".join(each).isascii()
+            except TypeError:
+                # One of the names is no text.
+                return False
+            if not has_plain_names or _is_like_integer(each):
                 return False
             waiting += each.values()
         elif kind is list or kind is tuple:

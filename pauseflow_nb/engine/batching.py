@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic, TypeAlias, TypeVar
 
 from pauseflow_nb.errors import StoreUnavailable
+
+#: Seconds that a batch waits for further items at most.
+_LONGEST_WAIT = 0.05
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,7 +44,11 @@ _Results: TypeAlias = list[tuple[_Request[T, R], R | Exception]]
 
 
 class Batcher(Generic[T, R]):
-    """Collects items, and passes them in batches to a function in its own thread."""
+    """Collects items, and passes them in batches to a function in its own thread.
+
+    Senders who have their results often send the next item at once. So a batch waits until there are as many items as
+    the last time, at most as long as that took: handling two halves takes longer.
+    """
 
     def __init__(self, handle: Callable[[list[T]], list[R | Exception]], *, name: str, most: int) -> None:
         """Take the function that handles the items.
@@ -52,6 +60,9 @@ class Batcher(Generic[T, R]):
         """
         self._handle, self._most = handle, most
         self._lock = threading.Lock()
+        self._is_full = threading.Condition(self._lock)
+        #: Number of items for which a batch waits, and how many seconds at most.
+        self._expected, self._patience = 1, 0.0
         self._waiting: list[_Request[T, R]] = []
         self._is_busy = self._is_closed = self._is_planned = False
         self._thread = ThreadPoolExecutor(1, name)
@@ -92,6 +103,7 @@ class Batcher(Generic[T, R]):
         """Handle the remaining items, refuse later ones, and end the thread."""
         with self._lock:
             self._is_closed = True
+            self._is_full.notify()
             if self._waiting:
                 self._start()
         self._thread.shutdown()
@@ -100,6 +112,8 @@ class Batcher(Generic[T, R]):
         if self._is_closed:
             raise StoreUnavailable("the store", "this process is being stopped: try again when it has restarted")
         self._waiting.append(request)
+        if len(self._waiting) >= self._expected:
+            self._is_full.notify()
 
     def _start(self) -> None:
         if not self._is_busy:
@@ -115,16 +129,23 @@ class Batcher(Generic[T, R]):
 
     def _run(self) -> None:
         while batch := self._take():
+            began = monotonic()
             # Items whose sender no longer waits are skipped.
             running = [request for request in batch if request.begin()]
             try:
                 results = self._handle([request.what for request in running]) if running else []
             except Exception as problem:  # noqa: BLE001  (whatever it is, those who wait must not wait for ever)
                 results = [problem] * len(running)
+            with self._lock:
+                # After a burst it falls slowly, because one small batch between large ones says little.
+                self._expected = min(max(len(batch) + len(self._waiting), self._expected // 2), self._most)
+                self._patience = min(monotonic() - began, _LONGEST_WAIT)
             _deliver(list(zip(running, results, strict=True)))
 
     def _take(self) -> list[_Request[T, R]]:
         with self._lock:
+            if self._waiting:
+                self._is_full.wait_for(lambda: len(self._waiting) >= self._expected or self._is_closed, self._patience)
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             self._is_busy = bool(batch)
             return batch

@@ -4,6 +4,7 @@ DBOS is loaded only when the first job must be queued: a notebook that runs to i
 needs it.
 """
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -208,14 +209,17 @@ class _NewRows:
         """Insert the rows; a job that exists already is not changed."""
         schema = "" if connection.dialect.name == "sqlite" else f"{DBOS_SCHEMA}."
         for table, rows in self._rows.items():
-            names = list(rows[0])
-            # As text: SQLAlchemy compiles an insert with ON CONFLICT again each time, and a text once.
-            statement = sa.text(
-                f"INSERT INTO {schema}{table.name} ({', '.join(names)})"  # noqa: S608  (names of DBOS's columns)
-                f" VALUES ({', '.join(f':{name}' for name in names)}) ON CONFLICT DO NOTHING"
-            )
-            types = [sa.bindparam(name, type_=table.c[name].type) for name in names]
-            connection.execute(statement.bindparams(*types), rows)
+            connection.execute(_build_insert(schema, table, tuple(rows[0])), rows)
+
+
+@functools.lru_cache(maxsize=8)
+def _build_insert(schema: str, table: sa.Table, names: tuple[str, ...]) -> sa.TextClause:
+    # As text: SQLAlchemy compiles an insert with ON CONFLICT again each time, and a text once.
+    statement = sa.text(
+        f"INSERT INTO {schema}{table.name} ({', '.join(names)})"  # noqa: S608  (names of DBOS's columns)
+        f" VALUES ({', '.join(f':{name}' for name in names)}) ON CONFLICT DO NOTHING"
+    )
+    return statement.bindparams(*[sa.bindparam(name, type_=table.c[name].type) for name in names])
 
 
 class _NotReady(Exception):

@@ -108,18 +108,24 @@ def iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def select_among(*columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
-    """Select the rows with one of some keys, which `name_keys` passes; the first column finds them by an index."""
-    # SQLite uses no index for a comparison of several columns at once.
-    firsts = sa.bindparam("firsts", expanding=True, type_=columns[0].type)
-    keys = sa.bindparam("keys", expanding=True, type_=sa.types.TupleType(*[column.type for column in columns]))
-    return columns[0].in_(firsts), sa.tuple_(*columns).in_(keys)
+def select_among(*columns: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Select the rows with one of some keys, which `name_keys` passes."""
+    # One parameter for all keys: with one for each part of each key, the text of the statement would differ with their
+    # number, and drivers and databases would parse and plan it again each time.
+    key = sa.func.json_each(sa.bindparam("keys", type_=sa.JSON)).table_valued(sa.column("value", sa.JSON)).c.value
+    is_number = [isinstance(column.type, sa.Integer) for column in columns]
+    parts = [key[n].as_integer() if each else key[n].as_string() for n, each in enumerate(is_number)]
+    return sa.tuple_(*columns).in_(sa.select(*parts)) if len(columns) > 1 else columns[0].in_(sa.select(*parts))
 
 
 def name_keys(keys: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
     """Return the parameters of a statement with `select_among`."""
-    known = list(keys)
-    return {"firsts": list({key[0] for key in known}), "keys": known}
+    return {"keys": dict(enumerate(keys))}
+
+
+def name_ids(ids: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters of a statement with `select_among` for one column."""
+    return name_keys((each,) for each in ids)
 
 
 def build_locks(selected: sa.Select[Any]) -> dict[bool, sa.Select[Any]]:

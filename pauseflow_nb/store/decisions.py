@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -10,14 +9,13 @@ from pauseflow_nb.decisions.digests import CellList
 from pauseflow_nb.decisions.statement import Signed, digest_payload, expand
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store.database import name_ids, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import cell_lists, decisions
 
-_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _LAST = (
     sa.select(decisions.c.execution, sa.func.max(decisions.c.number).label("number"))
-    .where(decisions.c.execution.in_(_IDS))
+    .where(select_among(decisions.c.execution))
     .group_by(decisions.c.execution)
     .subquery()
 )
@@ -25,9 +23,7 @@ _LAST = (
 _NEWEST = sa.select(decisions).join(
     _LAST, (decisions.c.execution == _LAST.c.execution) & (decisions.c.number == _LAST.c.number)
 )
-_CELLS = sa.select(cell_lists).where(
-    cell_lists.c.execution.in_(_IDS), cell_lists.c.digest.in_(sa.bindparam("digests", expanding=True))
-)
+_CELLS = sa.select(cell_lists).where(select_among(cell_lists.c.execution, cell_lists.c.digest))
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ def count_since(connection: sa.Connection, execution: str, moment: float) -> int
 
 def find_newest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
     """Read the newest record of each execution; executions without records are left out."""
-    return {row.execution: _read(row) for row in connection.execute(_NEWEST, {"ids": ids})}
+    return {row.execution: _read(row) for row in connection.execute(_NEWEST, name_ids(ids))}
 
 
 def add_all(connection: sa.Connection, records: Iterable[Record], moment: float | None = None) -> None:
@@ -105,10 +101,9 @@ def find_cells(connection: sa.Connection, names: Collection[tuple[str, str]]) ->
     """
     if not names:
         return {}
-    ids, digests = zip(*names, strict=True)
     found = {
         (row.execution, row.digest): CellList(row.digest, row.cells, row.subjects)
-        for row in connection.execute(_CELLS, {"ids": ids, "digests": digests})
+        for row in connection.execute(_CELLS, name_keys(names))
     }
     if missing := names - found.keys():
         raise StoreDamaged(f"the cells that records are about are missing: {', '.join(name for name, _ in missing)}")

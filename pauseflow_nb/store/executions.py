@@ -12,7 +12,7 @@ from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import Line, add_line, add_lines
-from pauseflow_nb.store.database import build_locks, lock_row, name_keys, now, select_among
+from pauseflow_nb.store.database import build_locks, lock_row, name_ids, name_keys, now, select_among
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 #: A row of any table, with its columns as attributes.
@@ -26,10 +26,14 @@ FINAL = frozenset({"completed", "failed", "cancelled"})
 
 _PLAIN = tuple(column for column in executions.c if not isinstance(column.type, sa.JSON))
 
-_AMONG = executions.c.id.in_(sa.bindparam("ids", expanding=True))
+_AMONG = select_among(executions.c.id)
 _STARTERS = sa.select(*(executions.c[name] for name in ("id", "created_by", "options", "revocations"))).where(_AMONG)
 # In a fixed order: see `segments`.
-_LOCKED = build_locks(sa.select(*_PLAIN).where(_AMONG).order_by(executions.c.id))
+_LOCKED = build_locks(
+    sa.select(*(executions.c[name] for name in ("id", "state", "attached_to", "revocations", "queues")))
+    .where(_AMONG)
+    .order_by(executions.c.id)
+)
 _SET_QUEUED = (
     executions.update().where(executions.c.id == sa.bindparam("of")).values(state="queued", segment=sa.bindparam("n"))
 )
@@ -42,7 +46,7 @@ _PARENTS = sa.select(executions.c.parent, executions.c.nested).where(_AMONG, exe
 _QUEUES = (
     sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
     .join(executions, executions.c.id == segments.c.execution)
-    .where(executions.c.queues.is_not(None), *select_among(segments.c.execution, segments.c.n))
+    .where(executions.c.queues.is_not(None), select_among(segments.c.execution, segments.c.n))
 )
 
 #: The option that names the caller of sudo who started it.
@@ -80,7 +84,7 @@ def find_starter(row: Row) -> Who:
 
 def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
     """Read who started executions, and how often their links were revoked."""
-    return {row.id: row for row in connection.execute(_STARTERS, {"ids": list(ids)})}
+    return {row.id: row for row in connection.execute(_STARTERS, name_ids(ids))}
 
 
 def find(connection: sa.Connection, execution: str) -> Row | None:
@@ -127,8 +131,8 @@ def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
 
 
 def lock_all(connection: sa.Connection, ids: Sequence[str], *, skip_locked: bool = False) -> dict[str, Row]:
-    """Lock several rows, and read the columns that are not JSON; lock the segments' rows before."""
-    return {row.id: row for row in connection.execute(_LOCKED[skip_locked], {"ids": list(ids)})}
+    """Lock several rows, and read what settling needs to know of them; lock the segments' rows before."""
+    return {row.id: row for row in connection.execute(_LOCKED[skip_locked], name_ids(ids))}
 
 
 def find_owner(connection: sa.Connection, output: str) -> Row | None:
@@ -378,7 +382,7 @@ def is_named_in_answers(connection: sa.Connection, execution: str, word: str) ->
 
 def _wake_parents(connection: sa.Connection, ids: Sequence[str], moment: float) -> None:
     """Make the parents' suspensions due, so that the clock checks whether all children have ended."""
-    for row in connection.execute(_PARENTS, {"ids": list(ids)}).all():
+    for row in connection.execute(_PARENTS, name_ids(ids)).all():
         where = (
             suspensions.c.execution == row.parent,
             suspensions.c.segment == row.nested["segment"],

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _ALL = sa.select(keys).order_by(keys.c.id)
+_NEWEST = sa.select(keys.c.private).order_by(keys.c.id.desc()).limit(1)
 _WITHDRAWN = sa.select(keys.c.id).where(keys.c.withdrawn_at.is_not(None))
 
 
@@ -108,7 +109,7 @@ def export_public_pem(connection: sa.Connection, number: int) -> str:
 
 def signing_key(connection: sa.Connection) -> "Ed25519PrivateKey":
     """Return the private half of the newest key, which signs decisions."""
-    return _load_private(_all(connection)[-1])
+    return _load_private(connection.execute(_NEWEST).scalar_one())
 
 
 def rotate(connection: sa.Connection, *, by: str, withdraw: bool = False) -> list[int]:
@@ -211,14 +212,15 @@ def _state(key: Row, newest: Row) -> str:
     return "signs" if key.id == newest.id else "verifies"
 
 
-def _load_private(key: Row) -> "Ed25519PrivateKey":
+@functools.lru_cache(maxsize=4)
+def _load_private(text: str) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # lazily: few commands need it
 
-    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(key.private))
+    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(text))
 
 
 def _public(key: Row) -> "Ed25519PublicKey":
-    return _load_private(key).public_key()
+    return _load_private(key.private).public_key()
 
 
 def _fingerprint(public: "Ed25519PublicKey") -> str:

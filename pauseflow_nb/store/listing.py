@@ -10,7 +10,7 @@ from pauseflow_nb.store.search import SHORTEST, can_be_stored, find_by_index, ho
 from pauseflow_nb.store.tables import executions
 
 #: How many executions a search reads before it uses the index: frequent matches are found here, without sorting.
-_NEWEST = 500
+_NEWEST = 1500
 #: Executions that are searched for a text that is too short for the index.
 _NEWEST_FOR_SHORT = 10_000
 #: The columns and the order of lists.

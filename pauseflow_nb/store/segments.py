@@ -13,16 +13,20 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import build_locks, lock_row, name_keys, now, select_among
+from pauseflow_nb.store.database import build_locks, lock_row, name_ids, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
 
 _PLACE = (segments.c.execution, segments.c.n)
 # In a fixed order: otherwise two transactions that lock the same rows could wait for each other.
-_LOCKED = build_locks(sa.select(segments).where(*select_among(*_PLACE)).order_by(*_PLACE))
+_LOCKED = build_locks(
+    sa.select(*_PLACE, *(segments.c[name] for name in ("state", "snapshot", "digest", "signature", "bound")))
+    .where(select_among(*_PLACE))
+    .order_by(*_PLACE)
+)
 _NEWEST = (
     sa.select(segments.c.execution, sa.func.max(segments.c.n))
-    .where(segments.c.execution.in_(sa.bindparam("ids", expanding=True)))
+    .where(select_among(segments.c.execution))
     .group_by(segments.c.execution)
 )
 
@@ -83,7 +87,7 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
 def lock_all(
     connection: sa.Connection, keys: Sequence[tuple[str, int]], *, skip_locked: bool = False
 ) -> dict[tuple[str, int], Row]:
-    """Lock and read several rows; see `lock`.
+    """Lock several rows, and read their states, snapshots and missing variables; see `lock`.
 
     Args:
         connection: The caller's transaction.
@@ -135,7 +139,7 @@ def next_number(connection: sa.Connection, execution: str) -> int:
 
 def next_numbers(connection: sa.Connection, ids: Sequence[str]) -> dict[str, int]:
     """Read the numbers of the next segments of executions whose rows the caller has locked."""
-    return {execution: n + 1 for execution, n in connection.execute(_NEWEST, {"ids": ids})}
+    return {execution: n + 1 for execution, n in connection.execute(_NEWEST, name_ids(ids))}
 
 
 def find_woken_after(connection: sa.Connection, execution: str, n: int) -> Row | None:

@@ -11,7 +11,7 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import steps
 
 _KEY = (steps.c.execution, steps.c.step, steps.c.run)
-_EXPORTS = sa.select(*_KEY, steps.c.exports).where(*select_among(*_KEY))
+_EXPORTS = sa.select(*_KEY, steps.c.exports).where(select_among(*_KEY))
 _EXPORT = (
     steps.update()
     .where(*(column == sa.bindparam(f"of_{column.name}") for column in _KEY))

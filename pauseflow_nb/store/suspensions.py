@@ -23,13 +23,19 @@ MOST_EARLY = 100
 Key: TypeAlias = tuple[str, int, str, int]
 
 _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
-_LOCKED = build_locks(sa.select(suspensions).where(*select_among(*_KEY)).order_by(*_KEY))
+#: What settling does not need to know.
+_UNUSED = {"envelope", "errors", "notice", "remind_at"}
+_LOCKED = build_locks(
+    sa.select(*(column for column in suspensions.c if column.name not in _UNUSED))
+    .where(select_among(*_KEY))
+    .order_by(*_KEY)
+)
 _QUESTIONS: sa.Select[Any] = sa.select(*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules).where(
-    *select_among(*_KEY), suspensions.c.state == "open"
+    select_among(*_KEY), suspensions.c.state == "open"
 )
 _TIME_OUT = (
     suspensions.update()
-    .where(*select_among(*_KEY))
+    .where(select_among(*_KEY))
     .values(state="settled", action="timeout", settled_by="clock", settled_at=sa.bindparam("moment"))
 )
 _RESUME = (

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Iterator
+from itertools import chain, count
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from engine.stage import Stage, at_once
 
 from pauseflow_nb.decisions.statement import digest_payload
+from pauseflow_nb.engine import batching
 from pauseflow_nb.engine.authorization import Callback, Verdict
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
@@ -145,8 +146,8 @@ def test_each_of_several_executions_goes_on_with_its_own_answer(stage: Stage) ->
         assert stage.queue.view(execution)["state"] == "completed"
 
 
-def test_it_takes_one_transaction_with_as_many_statements_as_for_one_answer(stage: Stage) -> None:
-    ids = [detached(stage) for _ in range(5)]
+def test_it_takes_one_transaction_with_the_same_statements_for_any_number_of_answers(stage: Stage) -> None:
+    ids = [detached(stage) for _ in range(6)]
     settle_together(stage.queue, [answer(ids.pop())])
     commits: list[object] = []
     statements: list[str] = []
@@ -154,13 +155,13 @@ def test_it_takes_one_transaction_with_as_many_statements_as_for_one_answer(stag
     sa.event.listen(
         stage.queue.engine, "before_cursor_execute", lambda _c, _cursor, text, *_rest: statements.append(text)
     )
-    settle_together(stage.queue, [answer(ids.pop())])
-    of_one = len(statements)
+    settle_together(stage.queue, [answer(ids.pop()), answer(ids.pop())])
+    of_two = len(statements)
 
     settle_together(stage.queue, [answer(each) for each in ids])
 
     assert len(commits) == 2
-    assert len(statements) == 2 * of_one
+    assert statements[of_two:] == statements[:of_two]
 
 
 def detached(stage: Stage) -> str:
@@ -546,6 +547,49 @@ def test_what_an_event_loop_receives_in_one_go_is_handled_in_one_go() -> None:
     assert batches == [["a", "bad", "b"], ["c", "d"]]
     assert [first[0], first[2], *second] == ["A", "B", "C", "D"]
     assert isinstance(first[1], ValueError)
+
+
+@pytest.fixture
+def patient_batcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Batcher[str, str], list[list[str]]]]:
+    """A batcher for which each batch takes an hour, so that the next one may wait for a minute, and its batches."""
+    monkeypatch.setattr(batching, "monotonic", count(step=3600).__next__)
+    monkeypatch.setattr(batching, "_LONGEST_WAIT", 60.0)
+    batches: list[list[str]] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def handle(names: list[str]) -> list[str | Exception]:
+        batches.append(names)
+        begun.set()
+        go_on.wait()
+        return [*names]
+
+    batcher = Batcher(handle, name="test", most=8)
+    first = batcher.submit("first")
+    begun.wait()
+    batcher.submit("second")
+    go_on.set()
+    first.result()
+    yield batcher, batches
+    batcher.close()
+
+
+def test_a_batch_waits_for_as_many_as_there_were_the_last_time(
+    patient_batcher: tuple[Batcher[str, str], list[list[str]]],
+) -> None:
+    batcher, batches = patient_batcher
+
+    assert batcher.submit("third").result() == "third"
+    assert batches == [["first"], ["second", "third"]]
+
+
+def test_a_batch_that_waits_is_handled_when_it_is_closed(
+    patient_batcher: tuple[Batcher[str, str], list[list[str]]],
+) -> None:
+    batcher, batches = patient_batcher
+
+    batcher.close()
+
+    assert batches == [["first"], ["second"]]
 
 
 def test_a_task_that_is_cancelled_before_its_turn_is_not_handled_and_the_others_are() -> None:
