@@ -27,7 +27,8 @@ from pauseflow_nb.settings import Settings
 TRAITS = {
     "data_dir": "pauseflow_dir",
     **{name: name for name in ("db", "storage", "public_url", "links", "trusted_proxies", "templates", "redirect")},
-    **{name: name for name in ("workers", "queues", "kernels", "kept_kernels", "snapshot_check", "max_body", "quota")},
+    **{name: name for name in ("workers", "queues", "kernels", "kept_kernels", "snapshot_check", "snapshot_cache")},
+    **{name: name for name in ("max_body", "quota")},
     **{name: name for name in ("executions_per_user", "executions_per_queue", "bytes_per_user", "log_format")},
     **{f"smtp_{name}": f"smtp_{name}" for name in ("host", "port", "security", "user", "password", "from", "to")},
     "notify": "notify",
@@ -69,6 +70,7 @@ class PauseflowExtension(ExtensionApp):
     kept_kernels = _number("Most kernels that are kept for kernel-bound executions.")
     kernels = _text("How kernels are started: auto, cold, prestarted or forked.")
     snapshot_check = _choice("Which parts of a local snapshot are checked before it is used.", "fast", "full")
+    snapshot_cache = _text("Most bytes that this machine's cache of remote snapshots takes on its disk.")
     max_body = _text('Largest body of a callback, such as "1 GiB".')
     smtp_host = _text("Mail server for flow.send.email.")
     smtp_port = _number("Port of the mail server.")

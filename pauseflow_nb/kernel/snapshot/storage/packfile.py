@@ -308,6 +308,7 @@ class PackReader:
         Raises:
             SnapshotDamaged: If bytes are missing or changed.
             StoreUnavailable: If the remote store does not answer, or refuses.
+            StorageFull: If the cache has no room for them.
         """
         if all(self._is_here(digest, where) for digest, where in run.pieces):
             return
@@ -319,7 +320,8 @@ class PackReader:
         for digest, where in run.pieces:
             piece = data[where.offset - run.start :][: where.size]
             self._require_right(digest, where, piece)
-            _write_at(descriptor, piece, where.offset)
+            with self._folder.writing_cache():
+                _write_at(descriptor, piece, where.offset)
             self._right.add(digest)
 
     def require_packs(self) -> None:
