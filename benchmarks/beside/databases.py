@@ -94,9 +94,9 @@ def serving(environment: dict[str, str], folder: Path, *words: str) -> Iterator[
         server = subprocess.Popen(command, env={**os.environ, **environment}, cwd=folder, stdout=log, stderr=log)
     try:
         with opened(environment) as queue:
-            wait_until(queue.live_server_url, seconds=60)
+            wait_until(queue.live_server_url, seconds=600)
             if "--no-worker" not in words:
-                wait_until(queue.has_live_worker, seconds=60)
+                wait_until(queue.has_live_worker, seconds=600)
         yield server
     finally:
         server.send_signal(signal.SIGTERM)

@@ -97,6 +97,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
             worker.wait()
 
 
+def count_sent(store: ObjectStore) -> int:
+    """Bytes that passed in either direction."""
+    return sum(map(store.count, ("GET", "PUT", "POST")))
+
+
 def is_data(path: str, wanted: str) -> bool:
     """Whether a request is for a part of `big`."""
     first, _, last = wanted.removeprefix("bytes=").partition("-")
@@ -131,6 +136,27 @@ def test_a_second_save_uploads_what_changed_and_nothing_else(place: Place, wait_
 
     assert uploads[0] < MIB // 2, "nothing of the array"
     assert uploads[1] < 2 * MIB, "one chunk of the array"
+
+
+def test_a_fork_and_a_run_from_a_step_send_no_data_again(place: Place) -> None:
+    cells = (
+        CELLS[0],
+        MAKE.replace("\nflow.suspend()", ""),
+        "%%step ask\nflow.suspend()",
+        "%%step last\nrows.append(2)",
+    )
+    execution = place.suspend(*cells)
+
+    sibling = str(place.run("fork", execution)["id"])
+
+    assert count_sent(place.store) < MIB
+    assert {each.path for each in place.store.passed if sibling in each.path and each.path.endswith(".pack")}
+    for which in (execution, sibling):
+        place.run("resume", which, "--wait")
+        assert place.run("show", which)["state"] == "completed"
+    place.run("retry", execution, "--from", "ask", "--wait")
+    assert place.run("show", execution)["state"] == "suspended"
+    assert count_sent(place.store) < 2 * MIB, "nothing of the array"
 
 
 @pytest.mark.parametrize(

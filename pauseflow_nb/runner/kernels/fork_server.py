@@ -349,6 +349,10 @@ def _import_kernel() -> None:
         importlib.import_module("pauseflow_nb.kernel.ipython_extension")
         importlib.import_module("pauseflow_nb.kernel.flow")
         importlib.import_module("pauseflow_nb.kernel.snapshot.process_state.capture")
+        # Most forked kernels continue a notebook that waited: they restore variables, and check them.
+        importlib.import_module("pauseflow_nb.kernel.snapshot.restoring")
+        importlib.import_module("pauseflow_nb.kernel.snapshot.saving")
+        importlib.import_module("blake3")
 
 
 def _main() -> None:

@@ -29,6 +29,8 @@ Source: TypeAlias = Literal["cold", "prestarted", "forked"]
 #: Large libraries that may be imported before a fork: their import starts no thread and reads nothing that a kernel sets up
 #: later.
 _LIBRARIES = ("numpy", "pandas")
+#: What restores and saves variables imports these, also before a fork; a started kernel has them later.
+_IMPORTED_WITH_US = ("blake3", "cloudpickle", "fractions", "mmap")
 _IMPORTED = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 
 _MOST_SERVERS = 4
@@ -152,8 +154,8 @@ class Supply:
     def _fork(self, spec: Spec, cwd: str, env: Mapping[str, str] | None, libraries: Iterable[str]) -> Kernel | None:
         order = order_kernel(spec, cwd=cwd, env=env)
         command = order.command[: order.command.index("-f")] if "-f" in order.command else []
-        # The server may have imported a library for another notebook; here the working directory has a module of that name.
-        if not can_fork(command) or any(_is_local(name, cwd) for name in _LIBRARIES):
+        # The server may have imported a module of a name that here a module in the working directory has.
+        if not can_fork(command) or any(_is_local(name, cwd) for name in (*_LIBRARIES, *_IMPORTED_WITH_US)):
             shutil.rmtree(order.folder, ignore_errors=True)
             return None
         argv = ["ipykernel_launcher.py", *order.command[len(command) :]]

@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import hashlib
 import os
-import secrets
 import threading
 import time
 from collections.abc import Iterable
@@ -69,7 +68,8 @@ _DIGESTS = {"k": strong_digest, "x": fast_digest, "b": _older_digest}
 
 def make_name(suffix: str) -> str:
     """Make a unique file name; names sort by time."""
-    return f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+    # Not the module `secrets`: the notebook's folder may have another one of that name.
+    return f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}{suffix}"
 
 
 @dataclass(frozen=True)
