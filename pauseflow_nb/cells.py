@@ -18,6 +18,7 @@ from decimal import Decimal, InvalidOperation
 from pauseflow_nb.durations import duration
 from pauseflow_nb.errors import InvalidDuration, InvalidStep, InvalidValue
 from pauseflow_nb.queues import check_queue
+from pauseflow_nb.suggestions import did_you_mean
 
 #: `steps.trigger` is Pipedream's name for what started the workflow.
 RESERVED = frozenset({"trigger"})
@@ -122,8 +123,8 @@ def read_header(source: str, *, cell: int | None = None) -> Header | None:
     name = unicodedata.normalize("NFKC", words[0])
     _check_name(name, cell, kind)
     if kind == "fresh":
-        return Header("fresh", name, fresh=_fresh_options(name, words[1:], cell))
-    return Header("step", name, _options(name, words[1:], cell))
+        return Header("fresh", name, fresh=_parse_fresh_options(name, words[1:], cell))
+    return Header("step", name, _parse_options(name, words[1:], cell))
 
 
 def runs_again(header: Header | None) -> bool:
@@ -149,7 +150,9 @@ def find_mistake(source: str, *, is_known: Callable[[str], bool] = lambda _word:
             return InvalidStep(first[3].split()[0] if first[3] else "", NO_VALUE, kind="fresh")
         return _find_misplaced(body) if _HEADER.match(body.lstrip()) else find_mistake(body, is_known=is_known)
     if first is not None and not first[2] and _is_like_header(first[1]) and not is_known(first[1]):
-        return InvalidStep("", f"there is no cell magic `%%{first[1]}`: did you mean {_KINDS[_nearest(first[1])]}?")
+        return InvalidStep(
+            "", f"there is no cell magic `%%{first[1]}`: did you mean {_KINDS[_find_nearest(first[1])]}?"
+        )
     if first is not None and first[1] not in _RUNS_PYTHON:
         return None  # the text below it is not Python
     return _find_misplaced(source if first is None else source[first.end() :])
@@ -222,14 +225,14 @@ def find_steps(sources: Iterable[tuple[int, str]]) -> dict[int, Header]:
 
 def _is_like_header(word: str) -> bool:
     """Whether a word looks like a misspelling of `step`, `setup` or `fresh`."""
-    return _likeness(word, _nearest(word)) >= _ALIKE
+    return _measure_likeness(word, _find_nearest(word)) >= _ALIKE
 
 
-def _nearest(word: str) -> str:
-    return max(_KINDS, key=lambda kind: _likeness(word, kind))
+def _find_nearest(word: str) -> str:
+    return max(_KINDS, key=lambda kind: _measure_likeness(word, kind))
 
 
-def _likeness(word: str, kind: str) -> float:
+def _measure_likeness(word: str, kind: str) -> float:
     import difflib  # lazily: few cells have such a word
 
     lower = word.lower().replace("_", "")
@@ -245,31 +248,33 @@ def _check_name(name: str, cell: int | None, kind: str) -> None:
         raise InvalidStep(name, "this name is reserved", cell, kind)
 
 
-def _options(name: str, words: list[str], cell: int | None) -> StepOptions:
+def _parse_options(name: str, words: list[str], cell: int | None) -> StepOptions:
     try:
-        options = _values("step", name, words, _OPTIONS)
+        options = _parse_values("step", name, words, _OPTIONS)
         return StepOptions(
             timeout=duration(options["timeout"], what="--timeout") if "timeout" in options else None,
-            retries=_retries(options.get("retries", "0")),
+            retries=_parse_retries(options.get("retries", "0")),
             retry_delay=duration(options["retry-delay"], what="--retry-delay")
             if "retry-delay" in options
             else timedelta(),
-            backoff=_backoff(options.get("backoff", "1")),
-            queue=_queue(options["queue"]) if "queue" in options else None,
+            backoff=_parse_backoff(options.get("backoff", "1")),
+            queue=_parse_queue(options["queue"]) if "queue" in options else None,
         )
     except (ValueError, InvalidDuration) as problem:
         raise InvalidStep(name, str(problem), cell) from None
 
 
-def _fresh_options(name: str, words: list[str], cell: int | None) -> FreshOptions:
+def _parse_fresh_options(name: str, words: list[str], cell: int | None) -> FreshOptions:
     try:
-        options = _values("fresh", name, words, _FRESH_OPTIONS)
-        return FreshOptions(_tolerance(options.get("tolerance", "0")), _on_drift(options.get("on-drift", "ask")))
+        options = _parse_values("fresh", name, words, _FRESH_OPTIONS)
+        return FreshOptions(
+            _parse_tolerance(options.get("tolerance", "0")), _parse_on_drift(options.get("on-drift", "ask"))
+        )
     except ValueError as problem:
         raise InvalidStep(name, str(problem), cell, "fresh") from None
 
 
-def _tolerance(text: str) -> str:
+def _parse_tolerance(text: str) -> str:
     try:
         number = Decimal(text.removesuffix("%"))
     except InvalidOperation:
@@ -282,23 +287,23 @@ def _tolerance(text: str) -> str:
     return text
 
 
-def _on_drift(text: str) -> str:
+def _parse_on_drift(text: str) -> str:
     if text not in _ON_DRIFT:
-        raise ValueError(f"--on-drift must be ask, fail or go, not {text!r}{_did_you_mean(text, _ON_DRIFT)}")
+        raise ValueError(f"--on-drift must be ask, fail or go, not {text!r}{did_you_mean(text.lower(), _ON_DRIFT)}")
     return text
 
 
-def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) -> dict[str, str]:
+def _parse_values(kind: str, name: str, words: list[str], options: Mapping[str, str]) -> dict[str, str]:
     """Read `--option value` and `--option=value`; the last one wins."""
     values: dict[str, str] = {}
     left = list(words)
     while left:
         option, sign, value = left.pop(0).partition("=")
         if not option.startswith("-"):
-            raise ValueError(_surplus(kind, name, [option + sign + value, *left]))
+            raise ValueError(_explain_surplus(kind, name, [option + sign + value, *left]))
         if option.removeprefix("--") not in options:
             flags = [f"--{known}" for known in options]
-            near = _did_you_mean(option.replace("_", "-"), flags) or f"; there are {', '.join(flags)}"
+            near = did_you_mean(option.replace("_", "-").lower(), flags) or f"; there are {', '.join(flags)}"
             raise ValueError(f"there is no option {option}{near}")
         if not sign:
             if not left or left[0].startswith("--"):
@@ -308,7 +313,7 @@ def _values(kind: str, name: str, words: list[str], options: Mapping[str, str]) 
     return values
 
 
-def _surplus(kind: str, name: str, words: list[str]) -> str:
+def _explain_surplus(kind: str, name: str, words: list[str]) -> str:
     """Explain why a word after the name is wrong."""
     if words[0].startswith("#"):
         return "a comment must stand on a line of its own, below the first"
@@ -321,27 +326,20 @@ def _surplus(kind: str, name: str, words: list[str]) -> str:
     return f"a name is one word: write `%%{kind} {joined if joined.isidentifier() else 'approve_model'}`"
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    import difflib  # lazily: few headers have a mistake
-
-    close = difflib.get_close_matches(word.lower(), list(known), 1)
-    return f": did you mean {close[0]}?" if close else ""
-
-
-def _retries(text: str) -> int:
+def _parse_retries(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
         raise ValueError(f"--retries must be a whole number, 0 or more, not {text!r}")
     return int(text)
 
 
-def _queue(text: str) -> str:
+def _parse_queue(text: str) -> str:
     try:
         return check_queue(text)
     except InvalidValue as problem:
         raise ValueError(f"--queue {problem.problem}, not {text!r}") from None
 
 
-def _backoff(text: str) -> float:
+def _parse_backoff(text: str) -> float:
     try:
         backoff = float(text)
     except ValueError:

@@ -58,12 +58,12 @@ def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
     Raises:
         InvalidDuration: If it is none of these, or not between 1 ms and a year.
     """
-    return _counted(value, "ms", what)
+    return _scale(value, "ms", what)
 
 
 def seconds(value: object) -> timedelta:
     """Read a duration whose plain numbers are seconds, as Prefect's are; otherwise as `milliseconds`."""
-    return _counted(value, "s", "timeout")
+    return _scale(value, "s", "timeout")
 
 
 def duration(value: object, *, what: str = "timeout") -> timedelta:
@@ -78,7 +78,7 @@ def duration(value: object, *, what: str = "timeout") -> timedelta:
     return _read(value, what)
 
 
-def spoken(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """Write a duration for people, in at most two units: `"2 d 3 h"`, `"45 s"`."""
     count_ms = max(round(span / timedelta(milliseconds=1)), 0)
     if 0 < count_ms < 1000:
@@ -103,7 +103,7 @@ def _is_numpy_span(value: object) -> bool:
     return kind.__name__ == "timedelta64" and kind.__module__.partition(".")[0] == "numpy"
 
 
-def _as_timedelta(value: Any, what: str) -> timedelta:
+def _convert_numpy_span(value: Any, what: str) -> timedelta:
     """Convert a `numpy.timedelta64` to a `timedelta`, to the microsecond."""
     try:
         converted = value.astype("timedelta64[us]").item()
@@ -115,23 +115,23 @@ def _as_timedelta(value: Any, what: str) -> timedelta:
     return converted
 
 
-def _counted(value: object, unit: str, what: str) -> timedelta:
+def _scale(value: object, unit: str, what: str) -> timedelta:
     if not is_number(value):
         return _read(value, what)
     try:
         span = float(value) * _UNITS[unit]
     except (OverflowError, ValueError):  # infinity, NaN, and numbers beyond a float
         raise InvalidDuration(what, value, _BOUNDS) from None
-    return _bounded(span, value, what)
+    return _check_bounds(span, value, what)
 
 
 def _read(value: object, what: str) -> timedelta:
     if _is_numpy_span(value):
-        value = _as_timedelta(value, what)
-    return _bounded(value if isinstance(value, timedelta) else _parsed(value, what), value, what)
+        value = _convert_numpy_span(value, what)
+    return _check_bounds(value if isinstance(value, timedelta) else _parse_text(value, what), value, what)
 
 
-def _bounded(span: timedelta, value: object, what: str) -> timedelta:
+def _check_bounds(span: timedelta, value: object, what: str) -> timedelta:
     if not SHORTEST <= span <= LONGEST:
         raise InvalidDuration(what, value, _BOUNDS)
     return span
@@ -150,7 +150,7 @@ def parse_span(text: str) -> timedelta | None:
     return total if at and at == len(text) else None
 
 
-def _parsed(value: object, what: str) -> timedelta:
+def _parse_text(value: object, what: str) -> timedelta:
     if not isinstance(value, str):
         raise InvalidDuration(what, value, 'must be text such as "90s", "10m" or "7d", or a timedelta')
     try:

@@ -34,12 +34,17 @@ def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparis
     if old.is_error or new.is_error:
         row = {"place": "", "old": summarize(old), "new": summarize(new), "changed": True}
         return Comparison(is_drift=True, reason=_describe_error(new), rows=[row])
-    before, after = _by_place(old), _by_place(new)
+    before, after = _index_by_place(old), _index_by_place(new)
     places = [*after, *(place for place in before if place not in after)]
     differ = [place for place in places if not _is_near(before.get(place), after.get(place), options.tolerance)]
     listed = places if len(places) <= _MOST_ROWS else differ
     rows = [
-        {"place": place, "old": _say(before.get(place)), "new": _say(after.get(place)), "changed": place in differ}
+        {
+            "place": place,
+            "old": _format_text(before.get(place)),
+            "new": _format_text(after.get(place)),
+            "changed": place in differ,
+        }
         for place in listed[:_MOST_ROWS]
     ]
     more = sum(place in differ for place in listed[_MOST_ROWS:])
@@ -53,7 +58,7 @@ def compare(old: FreshValue, new: FreshValue, options: FreshOptions) -> Comparis
     return Comparison(is_drift=True, reason=reason, rows=rows, more=more)
 
 
-def _by_place(value: FreshValue) -> dict[str, str]:
+def _index_by_place(value: FreshValue) -> dict[str, str]:
     """Index the single values by place; a repeated place gets a number."""
     found: dict[str, str] = {}
     for place, text in value.parts:
@@ -67,10 +72,10 @@ def _by_place(value: FreshValue) -> dict[str, str]:
 def summarize(value: FreshValue) -> str:
     """Write a value in one line of at most about 300 characters; a large value is described."""
     if len(value.parts) == 1 and not value.parts[0][0]:
-        return _say(value.parts[0][1])
+        return _format_text(value.parts[0][1])
     if value.digest:
         return value.shape
-    parts = ", ".join(f"{place}: {_say(text)}" for place, text in value.parts[:_MOST_ROWS])
+    parts = ", ".join(f"{place}: {_format_text(text)}" for place, text in value.parts[:_MOST_ROWS])
     return parts if len(value.parts) <= _MOST_ROWS and len(parts) <= _LONGEST_SUMMARY else value.shape
 
 
@@ -88,13 +93,13 @@ def _find_reason(old: FreshValue, new: FreshValue, tolerance: str, differ: list[
         changed = "it has changed, and is too large to be compared value by value"
         return None if old.digest == new.digest else changed
     if differ:
-        return _describe_difference(_by_place(old), _by_place(new), tolerance, differ)
+        return _describe_difference(_index_by_place(old), _index_by_place(new), tolerance, differ)
     return "its rows are in another order" if _is_reordered(old, new) else None
 
 
 def _is_reordered(old: FreshValue, new: FreshValue) -> bool:
     """Whether the rows of a table were moved; the order of a dict does not count."""
-    before, after = _by_place(old), _by_place(new)
+    before, after = _index_by_place(old), _index_by_place(new)
     is_table = new.shape.startswith(("frame", "series")) and not new.digest
     return is_table and before.keys() == after.keys() and [*before] != [*after]
 
@@ -104,19 +109,19 @@ def _describe_difference(before: Mapping[str, str], after: Mapping[str, str], to
     place = differ[0]
     if len(differ) == 1 and place in before and place in after:
         where = f"{place}: " if place else ""
-        return f"{where}{_say(before[place])} has become {_say(after[place])}{_by(before[place], after[place])}{beyond}"
+        return f"{where}{_format_text(before[place])} has become {_format_text(after[place])}{_format_change(before[place], after[place])}{beyond}"
     return f"{len(differ)} of {len({**before, **after})} values differ{beyond}"
 
 
 def _describe_equal(old: FreshValue, new: FreshValue, tolerance: str) -> str:
-    before, after = _by_place(old), _by_place(new)
+    before, after = _index_by_place(old), _index_by_place(new)
     moved = [] if new.digest else [place for place in after if not _is_near(before[place], after[place], "0")]
     if not moved:
         return "it has not changed"
     if len(moved) > 1:
         return f"{len(moved)} of {len(after)} values have changed, each within the tolerance of {tolerance}"
     (place,) = moved
-    change = f"{_say(before[place])} has become {_say(after[place])}{_by(before[place], after[place])}"
+    change = f"{_format_text(before[place])} has become {_format_text(after[place])}{_format_change(before[place], after[place])}"
     return (
         f"{place}: {change}, within the tolerance of {tolerance}"
         if place
@@ -127,7 +132,7 @@ def _describe_equal(old: FreshValue, new: FreshValue, tolerance: str) -> str:
 def _is_near(old: str | None, new: str | None, tolerance: str) -> bool:
     if old == new:
         return True
-    before, after = _number(old), _number(new)
+    before, after = _parse_number(old), _parse_number(new)
     if before is None or after is None:
         return False
     if before.is_nan() or after.is_nan() or before == after:
@@ -141,8 +146,8 @@ def _is_near(old: str | None, new: str | None, tolerance: str) -> bool:
         return abs(after - before) <= allowed
 
 
-def _by(old: str, new: str) -> str:
-    before, after = _number(old), _number(new)
+def _format_change(old: str, new: str) -> str:
+    before, after = _parse_number(old), _parse_number(new)
     if before is None or after is None or not before.is_finite() or not after.is_finite() or before == 0:
         return ""
     with localcontext(_ARITHMETIC):
@@ -151,7 +156,7 @@ def _by(old: str, new: str) -> str:
     return f" ({float(share):.3g}% {word})" if share < 1000 else ""
 
 
-def _number(text: str | None) -> Decimal | None:
+def _parse_number(text: str | None) -> Decimal | None:
     if text is None or not text.startswith("n"):
         return None
     try:
@@ -160,5 +165,5 @@ def _number(text: str | None) -> Decimal | None:
         return None
 
 
-def _say(text: str | None) -> str:
+def _format_text(text: str | None) -> str:
     return _MISSING if text is None else text[1:].replace("\n", "\\n")

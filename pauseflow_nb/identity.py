@@ -62,7 +62,7 @@ class Who(str):
 
 def signed_in(name: str) -> Who:
     """Identify a person who has signed in."""
-    return Who(_USER + _shown(name), "login")
+    return Who(_USER + _escape_invisible(name), "login")
 
 
 def account(environment: Mapping[str, str] = os.environ) -> Who:
@@ -71,8 +71,12 @@ def account(environment: Mapping[str, str] = os.environ) -> Who:
     Args:
         environment: Names the caller of sudo or doas, which is recorded and gives no rights.
     """
-    name = _account_name()
-    callers = [(program, _shown(environment[each])) for each, program in _SUBSTITUTES.items() if environment.get(each)]
+    name = _read_account_name()
+    callers = [
+        (program, _escape_invisible(environment[each]))
+        for each, program in _SUBSTITUTES.items()
+        if environment.get(each)
+    ]
     via = [f"{program} by {caller}" for program, caller in callers if caller != name]
     return Who(_USER + name, "account", via[0] if via else None)
 
@@ -99,10 +103,10 @@ def people(by: str, via: str | None = None) -> frozenset[str]:
         return frozenset({by})
     caller = (by.via if isinstance(by, Who) else None) or via
     names = [name, *([caller.partition(" by ")[2]] if caller else [])]
-    return frozenset(_USER + _key(each) for each in names)
+    return frozenset(_USER + _normalize_name(each) for each in names)
 
 
-def in_words(by: str, facts: Mapping[str, Any]) -> str:
+def describe_actor(by: str, facts: Mapping[str, Any]) -> str:
     """Describe who acted, for people: `ann (login)`, `root (account, via sudo by bob)`, `someone with the link`."""
     name = name_of(by)
     if name is None:
@@ -112,28 +116,28 @@ def in_words(by: str, facts: Mapping[str, Any]) -> str:
     return f"{name} ({', '.join(parts)})" if parts else name
 
 
-def _account_name() -> str:
+def _read_account_name() -> str:
     if sys.platform == "win32":
         # `os.getlogin` asks Windows; `getpass` would ask the environment first.
-        return _shown(os.getlogin())
+        return _escape_invisible(os.getlogin())
     import pwd
 
     number = os.getuid()
     try:
-        return _shown(pwd.getpwuid(number).pw_name)
+        return _escape_invisible(pwd.getpwuid(number).pw_name)
     except KeyError:
         # In a container, the user id may have no name.
         return str(number)
 
 
-def _shown(name: str) -> str:
+def _escape_invisible(name: str) -> str:
     """Write a name with its invisible characters escaped, so that different names look different."""
     inner = printable(name)
     spaces = len(inner) - len(inner.rstrip(" "))
     return inner.rstrip(" ") + r"\x20" * spaces if inner.strip(" ") else "unknown"
 
 
-def _key(name: str) -> str:
+def _normalize_name(name: str) -> str:
     text = unicodedata.normalize("NFKC", _ESCAPED.sub("", name)).casefold().translate(_LOOKALIKES)
     # Without control characters, characters of no width, and spaces.
     return "".join(each for each in text if unicodedata.category(each)[0] not in "CZ")

@@ -53,7 +53,7 @@ def read_json(text: str) -> JSON:
     if _count_values(text) > _MOST_VALUES:
         raise ValueError(f"has more than {_MOST_VALUES} values")
     # Only if there may be such a number: calling a Python function for each integer would cost more than all the rest.
-    readers: dict[str, Any] = {"parse_int": _whole_number} if _LONG_NUMBER.search(text) else {}
+    readers: dict[str, Any] = {"parse_int": _parse_whole_number} if _LONG_NUMBER.search(text) else {}
     try:
         value = json.loads(text, parse_constant=_refuse_constant, **readers)
         require_json("", value)
@@ -64,7 +64,7 @@ def read_json(text: str) -> JSON:
             f"is not JSON ({problem.msg.lower()}, at line {problem.lineno}, column {problem.colno})"
         ) from None
     except NotJSON as problem:
-        raise ValueError(_unfit(problem)) from None
+        raise ValueError(_explain_unfit(problem)) from None
     except ValueError as problem:
         raise ValueError(f"is not JSON ({problem})") from None
     return value
@@ -146,13 +146,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def _whole_number(text: str) -> int:
+def _parse_whole_number(text: str) -> int:
     if len(text.removeprefix("-")) > _MOST_DIGITS:
         raise ValueError(f"a number has more than {_MOST_DIGITS} digits")
     return int(text)
 
 
-def _unfit(problem: NotJSON) -> str:
+def _explain_unfit(problem: NotJSON) -> str:
     at = f" at {problem.key[:60]}" if problem.key else ""
     if problem.type_name in ("inf", "-inf"):
         return f"holds a number that is too large{at}: at most 1.8e308"
@@ -205,27 +205,27 @@ def is_whole_text(text: str) -> bool:
 def _check(what: str, value: object, at: _Place, above: tuple[int, ...]) -> None:
     if isinstance(value, (dict, list, tuple)):
         if id(value) in above:
-            raise NotJSON(what, _written(at), f"{type(value).__name__} inside itself")
+            raise NotJSON(what, _format_place(at), f"{type(value).__name__} inside itself")
         if len(above) == DEEPEST:
-            raise NotJSON(what, _written(at)[:40] + "…", f"{type(value).__name__} nested too deeply")
-        for place, item in _items(what, value, at):
+            raise NotJSON(what, _format_place(at)[:40] + "…", f"{type(value).__name__} nested too deeply")
+        for place, item in _list_items(what, value, at):
             _check(what, item, place, (*above, id(value)))
     elif isinstance(value, str):
         _check_text(what, value, at)
     elif isinstance(value, (int, float)):
         _check_number(what, value, at)
     elif value is not None:
-        raise NotJSON(what, _written(at), type(value).__qualname__)
+        raise NotJSON(what, _format_place(at), type(value).__qualname__)
 
 
-def _items(what: str, value: dict[Any, object] | Sequence[object], at: _Place) -> Iterator[tuple[_Place, object]]:
+def _list_items(what: str, value: dict[Any, object] | Sequence[object], at: _Place) -> Iterator[tuple[_Place, object]]:
     if not isinstance(value, dict):
         yield from (((*at, index), item) for index, item in enumerate(value))
         return
     for key, item in value.items():
         place = (*at, key)
         if not isinstance(key, str):
-            raise NotJSON(what, _written(place), f"{type(key).__name__} as a key")
+            raise NotJSON(what, _format_place(place), f"{type(key).__name__} as a key")
         _check_text(what, key, place)
         yield place, item
 
@@ -233,16 +233,16 @@ def _items(what: str, value: dict[Any, object] | Sequence[object], at: _Place) -
 def _check_number(what: str, value: float, at: _Place) -> None:
     if isinstance(value, int):
         if value.bit_length() > _LONGEST_INT:
-            raise NotJSON(what, _written(at), f"{type(value).__name__} of more than {_MOST_DIGITS} digits")
+            raise NotJSON(what, _format_place(at), f"{type(value).__name__} of more than {_MOST_DIGITS} digits")
     elif not math.isfinite(value):
-        raise NotJSON(what, _written(at), str(value))
+        raise NotJSON(what, _format_place(at), str(value))
 
 
 def _check_text(what: str, value: str, at: _Place) -> None:
     # Half of a surrogate pair, as `os.fsdecode` makes them: JSON text has an escape for it, UTF-8 has none.
     if not is_whole_text(value):
-        raise NotJSON(what, _written(at), f"{type(value).__name__} with half a character")
+        raise NotJSON(what, _format_place(at), f"{type(value).__name__} with half a character")
 
 
-def _written(at: _Place) -> str:
+def _format_place(at: _Place) -> str:
     return "".join(f"[{each!r}]" for each in at)

@@ -72,7 +72,7 @@ class Signer:
         # Withdrawn keys last: their tokens are recognised, but not accepted.
         withdrawn = [number for number in self._tokens if number not in self._valid]
         for number in (*self._valid, *withdrawn):
-            claim = _claim(_loaded(self._tokens[number], token))
+            claim = _claim(_load(self._tokens[number], token))
             if claim is not None and claim.action == action:
                 if number in withdrawn:
                     raise LinkWithdrawn
@@ -101,7 +101,7 @@ class Signer:
             LinkWithdrawn: If the key that signed it was withdrawn.
         """
         for number in sorted(self._triggers, key=lambda number: number not in self._valid):
-            match _loaded(self._triggers[number], token):
+            match _load(self._triggers[number], token):
                 case [str(trigger), int(rotations)]:
                     if number not in self._valid:
                         raise LinkWithdrawn
@@ -114,7 +114,7 @@ class Signer:
 
     def is_manifest_signed(self, execution: str, digest: str, signature: str) -> bool:
         """Whether this signature was made for this digest and execution, with a key that is not withdrawn."""
-        return any(_loaded(self._digests[number], signature) == [execution, digest] for number in self._valid)
+        return any(_load(self._digests[number], signature) == [execution, digest] for number in self._valid)
 
 
 class _Tokens(URLSafeSerializer):
@@ -142,7 +142,7 @@ def _claim(facts: object) -> Claim | None:
     return None
 
 
-def _loaded(serializer: URLSafeSerializer, text: str) -> object:
+def _load(serializer: URLSafeSerializer, text: str) -> object:
     try:
         # Base64 ignores the last bits and foreign characters: an altered signature could decode to the same bytes.
         signature = text.rpartition(".")[2]

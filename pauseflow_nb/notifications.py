@@ -41,7 +41,7 @@ def try_mail_server(settings: Settings) -> None:
         OSError, smtplib.SMTPException: If that fails.
     """
     assert settings.smtp_host is not None, "asked only where there is one"
-    with _connected(settings, settings.smtp_host) as server:
+    with _connect(settings, settings.smtp_host) as server:
         server.noop()
 
 
@@ -60,14 +60,14 @@ def is_one_address(text: str) -> bool:
     return address == text.strip() or (bool(name) and text.rstrip().endswith(f"<{address}>"))
 
 
-def _addresses_in(setting: str) -> list[str]:
+def _parse_addresses(setting: str) -> list[str]:
     """Read one address, whose name may have a comma in quotes, or several with commas between them."""
     parts = [setting] if is_one_address(setting) else setting.split(",")
     return [part.strip() for part in parts if part.strip()]
 
 
 def _send_mail(settings: Settings, request: MessageRequest) -> None:
-    receivers = request.to or _addresses_in(settings.smtp_to or "")
+    receivers = request.to or _parse_addresses(settings.smtp_to or "")
     wrong = next((each for each in receivers if not is_one_address(each)), None)
     if wrong is not None:
         raise NotDelivered(repr(wrong), "this is not one mail address: pass several addresses as a list of texts")
@@ -78,7 +78,7 @@ def _send_mail(settings: Settings, request: MessageRequest) -> None:
     sender = settings.smtp_from or settings.smtp_user or f"pauseflow@{settings.smtp_host}"
     try:
         mail = _mail(request, sender, receivers)
-        with _connected(settings, settings.smtp_host) as server:
+        with _connect(settings, settings.smtp_host) as server:
             refused = server.send_message(mail)
     except (OSError, smtplib.SMTPException, ValueError) as problem:
         raise NotDelivered(", ".join(receivers), f"{_explain(problem)}: check the settings `smtp_…`") from problem
@@ -91,14 +91,14 @@ def _mail(request: MessageRequest, sender: str, receivers: list[str]) -> EmailMe
     mail["Subject"] = printable(" ".join(request.subject.split()))
     mail["From"], mail["To"] = sender, ", ".join(receivers)
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="pauseflow.invalid")
-    mail.set_content(_text(request))
+    mail.set_content(_write_text(request))
     if request.html is not None:
-        mail.add_alternative(_html(request), subtype="html")
+        mail.add_alternative(_write_html(request), subtype="html")
     return mail
 
 
 @contextmanager
-def _connected(settings: Settings, host: str) -> Iterator[smtplib.SMTP]:
+def _connect(settings: Settings, host: str) -> Iterator[smtplib.SMTP]:
     context = ssl.create_default_context()
     security, port = settings.smtp_security, settings.smtp_port
     if security == "tls":
@@ -131,11 +131,11 @@ def _notify(settings: Settings, request: MessageRequest) -> None:
         (name,) = _mask_urls([target])
         if not sender.add(url):
             raise NotDelivered(name, "apprise does not understand its URL")
-        if not sender.notify(title=request.subject, body=_text(request)):
+        if not sender.notify(title=request.subject, body=_write_text(request)):
             raise NotDelivered(name, "apprise could not send it: check the URL in the setting `notify`")
 
 
-def _text(request: MessageRequest) -> str:
+def _write_text(request: MessageRequest) -> str:
     if request.link is None:
         return request.text
     if APPROVAL_URL in request.text:
@@ -144,7 +144,7 @@ def _text(request: MessageRequest) -> str:
     return f"{request.text}\n\nSee it and decide: {request.link}\n{_note_on_loopback(request.link)}".rstrip() + "\n"
 
 
-def _html(request: MessageRequest) -> str:
+def _write_html(request: MessageRequest) -> str:
     html, link = request.html or "", request.link
     if link is None:
         return html

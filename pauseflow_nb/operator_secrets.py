@@ -21,7 +21,7 @@ _PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
 _PARAMETER = re.compile(rf"(?<=[?&])([\w.-]*(?:{_WORDS}|\bsig\b)[\w.-]*)=[^&\s]*", re.IGNORECASE)
 
 
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+def remove_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without the operator's secrets, for kernels, fork servers and workers."""
     return {name: value for name, value in environment.items() if not _is_secret(name, value)}
 

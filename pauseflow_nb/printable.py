@@ -27,7 +27,7 @@ CLEANED = "cleaned_by_pauseflow"
 
 def printable(text: object) -> str:
     """Return a text as one line."""
-    return _IN_A_LINE.sub(_written_out, str(text))
+    return _IN_A_LINE.sub(_escape_character, str(text))
 
 
 def printable_lines(text: object, *, indent: str = "", colours: Literal["shown", "kept", "dropped"] = "shown") -> str:
@@ -73,17 +73,17 @@ def _clean(record: logging.LogRecord) -> bool:
 
 def _line(line: str, colours: str) -> str:
     if colours == "shown":
-        return _IN_TEXT.sub(_written_out, line)
+        return _IN_TEXT.sub(_escape_character, line)
     parts = _COLOUR.split(line)
     text = "".join(
-        (part if colours == "kept" else "") if at % 2 else _IN_TEXT.sub(_written_out, part)
+        (part if colours == "kept" else "") if at % 2 else _IN_TEXT.sub(_escape_character, part)
         for at, part in enumerate(parts)
     )
     # So that no colour continues in our own text.
     return f"{text}\x1b[0m" if colours == "kept" and len(parts) > 1 else text
 
 
-def _written_out(found: re.Match[str]) -> str:
+def _escape_character(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

@@ -37,9 +37,9 @@ __all__ = [
     "SuspensionRequest",
     "Unsaved",
     "Wake",
-    "answer_in",
+    "extract_answer",
     "has_answer",
-    "published",
+    "merge_exports",
     "waiting_state",
 ]
 
@@ -60,13 +60,13 @@ Links: TypeAlias = dict[str, str]
 RETURN_VALUE = "$return_value"
 
 
-def published(exports: Mapping[str, JSON]) -> dict[str, JSON]:
+def merge_exports(exports: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return everything that a step published: its exports, and the keys of a returned dict without such an export."""
     returned = exports.get(RETURN_VALUE)
     return {**(returned if isinstance(returned, dict) else {}), **exports}
 
 
-def answer_in(envelope: Mapping[str, JSON]) -> JSON:
+def extract_answer(envelope: Mapping[str, JSON]) -> JSON:
     """Return the answer in a request's envelope: the body, or the query if there is no body.
 
     The clock sends no request: its answer is the default, or None.
@@ -78,7 +78,7 @@ def answer_in(envelope: Mapping[str, JSON]) -> JSON:
 
 def has_answer(envelope: Mapping[str, JSON]) -> bool:
     """Whether a request's envelope holds an answer: an empty form does not, a body of `null` does."""
-    answer = answer_in(envelope)
+    answer = extract_answer(envelope)
     return answer != {} and (answer is not None or envelope.get("by") != "clock")
 
 
@@ -104,21 +104,21 @@ class Message:
         """Make a message, with the messages nested in it, from plain JSON values."""
         hints = get_type_hints(cls)
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: _built(hints[name], value) for name, value in data.items() if name in known})
+        return cls(**{name: _convert(hints[name], value) for name, value in data.items() if name in known})
 
 
-def _built(hint: Any, value: Any) -> Any:
+def _convert(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return _built(next(a for a in arguments if a is not NoneType), value)
+        return _convert(next(a for a in arguments if a is not NoneType), value)
     if is_dataclass(hint) and isinstance(hint, type) and issubclass(hint, Message):
         return hint.from_dict(value)
     if origin is list and arguments:
-        return [_built(arguments[0], item) for item in value]
+        return [_convert(arguments[0], item) for item in value]
     if origin is dict and arguments:
-        return {key: _built(arguments[1], item) for key, item in value.items()}
+        return {key: _convert(arguments[1], item) for key, item in value.items()}
     return value
 
 

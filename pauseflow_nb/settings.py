@@ -4,7 +4,6 @@ The first source that has a value wins: a flag, an environment variable `PAUSEFL
 `pauseflow.toml` beside the notebook, `pauseflow.toml` in the data directory, the default.
 """
 
-import difflib
 import json
 import os
 import tomllib
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, Valida
 from pauseflow_nb.errors import InvalidSetting, InvalidValue
 from pauseflow_nb.operator_secrets import MASKED, has_password, is_secret_name, mask_passwords
 from pauseflow_nb.queues import DEFAULT_QUEUE, parse_queues
+from pauseflow_nb.suggestions import did_you_mean
 from pauseflow_nb.validation_words import reword_error
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -180,7 +180,7 @@ class Settings(BaseModel):
     def _is_folder(cls, folder: Path | None) -> Path | None:
         if folder is None:
             return None
-        whole = _whole_path(folder)
+        whole = _make_absolute(folder)
         if not whole.is_dir():
             raise ValueError(_NO_FOLDER)
         return whole
@@ -189,7 +189,7 @@ class Settings(BaseModel):
     @classmethod
     def _is_path(cls, folder: Path | None) -> Path | None:
         # It may be mounted later, so it need not exist now.
-        return None if folder is None else _whole_path(folder)
+        return None if folder is None else _make_absolute(folder)
 
     @field_validator("redirect")
     @classmethod
@@ -251,7 +251,7 @@ class Settings(BaseModel):
         """Return a value as text for people, without passwords."""
         if name == "notify":
             return ", ".join(f"{target}: {url.partition('://')[0]}://{MASKED}" for target, url in self.notify.items())
-        return str(_shown(name, getattr(self, name)))
+        return str(_mask_value(name, getattr(self, name)))
 
     @classmethod
     def _merged(cls, sources: list[tuple[str, dict[str, Any]]]) -> "Settings":
@@ -268,9 +268,9 @@ class Settings(BaseModel):
             name = str(error["loc"][0])
             # The value of an unknown setting may be a password under a misspelt name.
             is_text = name not in cls.model_fields and isinstance(error["input"], str)
-            value = MASKED if is_text else _shown(name, error["input"])
+            value = MASKED if is_text else _mask_value(name, error["input"])
             unknown = name not in cls.model_fields
-            reason = f"is not a setting{_did_you_mean(name)}" if unknown else reword_error(error)
+            reason = f"is not a setting{did_you_mean(name, Settings.model_fields)}" if unknown else reword_error(error)
             raise InvalidSetting(name, value, origins.get(name, "default"), reason) from None
         settings._origins.update(origins)
         return settings
@@ -281,12 +281,7 @@ def known_variables() -> frozenset[str]:
     return frozenset({*(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields), *_NO_SETTINGS})
 
 
-def _did_you_mean(name: str) -> str:
-    close = difflib.get_close_matches(name, list(Settings.model_fields), 1)
-    return f": did you mean {close[0]}?" if close else ""
-
-
-def _shown(name: str, value: object) -> Any:
+def _mask_value(name: str, value: object) -> Any:
     """Return a value for people, with secrets masked."""
     if value is not None and (name == "notify" or (is_secret_name(name) and name != "secrets_dir")):
         return MASKED
@@ -307,13 +302,13 @@ def _data_dir(sources: list[tuple[str, dict[str, Any]]], beside: Path | None) ->
     if not isinstance(written, (str, Path)):
         raise InvalidSetting("data_dir", written, origin, _NO_FOLDER)
     try:
-        found["data_dir"] = whole = _whole_path(written, start)
+        found["data_dir"] = whole = _make_absolute(written, start)
     except ValueError as problem:
         raise InvalidSetting("data_dir", written, origin, str(problem)) from None
     return whole
 
 
-def _whole_path(written: str | Path, start: Path = Path()) -> Path:
+def _make_absolute(written: str | Path, start: Path = Path()) -> Path:
     """Return the absolute path of a folder.
 
     Raises:

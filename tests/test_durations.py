@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.durations import LONGEST, SHORTEST, duration, milliseconds, seconds, spoken
+from pauseflow_nb.durations import LONGEST, SHORTEST, duration, format_duration, milliseconds, seconds
 from pauseflow_nb.errors import InvalidDuration
 
 spans = st.timedeltas(min_value=SHORTEST, max_value=LONGEST)
@@ -146,12 +146,12 @@ def test_text_is_read_or_refused_and_nothing_else(text: str) -> None:
     ],
 )
 def test_a_span_is_spoken_as_a_person_would(span: timedelta, expected: str) -> None:
-    assert spoken(span) == expected
+    assert format_duration(span) == expected
 
 
 @given(spans)
 def test_what_is_spoken_is_understood_again(span: timedelta) -> None:
-    heard = duration(spoken(span))
+    heard = duration(format_duration(span))
 
     assert abs(heard - span) <= max(span * 0.05, timedelta(milliseconds=1))
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pauseflow_nb.identity import Who, account, facts_of, in_words, people, signed_in
+from pauseflow_nb.identity import Who, account, describe_actor, facts_of, people, signed_in
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 
@@ -37,7 +37,7 @@ def test_who_called_sudo_is_noted(variable: str, program: str) -> None:
     who = account({variable: "bob"})
 
     assert (who, facts_of(who)) == (f"user:{ME}", {"known_by": "account", "via": f"{program} by bob"})
-    assert in_words(who, facts_of(who)) == f"{ME} (account, via {program} by bob)"
+    assert describe_actor(who, facts_of(who)) == f"{ME} (account, via {program} by bob)"
     assert account({variable: ME}).via is None
     assert account({variable: ""}).via is None
 

@@ -36,9 +36,9 @@ def run_with_progress(
     from pauseflow_nb.runner.control import Control
 
     control = Control()
-    with _handle_signals(control, progress.say):
+    with _handle_signals(control, progress.print_line):
         execution = start_attached(queue, plan)
-        progress.say(f"execution {execution}")
+        progress.print_line(f"execution {execution}")
         view = attach(
             queue,
             execution,
@@ -49,7 +49,7 @@ def run_with_progress(
             supply=supply,
         )
     if view["ended_at"] is None and not queue.has_runner(execution):
-        progress.say(describe_stranded(queue.find_queue(execution)))
+        progress.print_line(describe_stranded(queue.find_queue(execution)))
     return view, bool(control.request) and not view["ended_at"]
 
 

@@ -1,6 +1,5 @@
 """Check a store and its processes for what would stop executions, links or messages: `pauseflow doctor`."""
 
-import difflib
 import importlib.metadata
 import importlib.util
 import os
@@ -19,6 +18,7 @@ from urllib.request import urlopen
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.settings import FILE_NAME, Settings, known_variables
+from pauseflow_nb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
@@ -47,7 +47,7 @@ def check_environment(environment: Mapping[str, str]) -> Iterator[Finding]:
     for name in sorted(environment):
         is_ours = name.startswith("PAUSEFLOW_") and not name.startswith("PAUSEFLOW_SECRET_")
         if is_ours and name not in known:
-            yield Finding("environment", "wrong", f"{name} is not a setting{_did_you_mean(name, known)}")
+            yield Finding("environment", "wrong", _describe_unknown(name, known))
 
 
 def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
         known = Settings.model_fields
         for name in found:
             if name not in known:
-                yield Finding("settings", "wrong", f"{file}: {name} is not a setting{_did_you_mean(name, known)}")
+                yield Finding("settings", "wrong", f"{file}: {_describe_unknown(name, known)}")
 
 
 def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -> Iterator[Finding]:
@@ -72,37 +72,37 @@ def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -
         queue = open_queue(settings)
     except PauseflowError as problem:
         yield Finding("database", "wrong", str(problem))
-        yield _storage(settings)
+        yield _check_storage(settings)
         return
     yield Finding("database", "ok", settings.shown("db"))
-    storage = _storage(settings)
+    storage = _check_storage(settings)
     yield storage
     if storage.status == "ok":
-        yield _room(queue)
-    yield from _cache(queue)
+        yield _check_room(queue)
+    yield from _check_cache(queue)
     yield from check_cluster(queue)
     server = queue.live_server_url()
     yield Finding("server", "ok" if server else "note", server or "none is alive: start `pauseflow serve`")
-    yield _links(settings, server)
+    yield _check_links(settings, server)
 
 
 def check_machine(settings: Settings) -> Iterator[Finding]:
     """Look for kernels, widgets, the parts of JupyterLab, and who delivers messages."""
-    yield _kernels()
-    yield _widgets()
-    yield _extension()
-    yield _panel()
-    yield _mail(settings)
-    yield _notify(settings)
-    yield _secrets(settings)
+    yield _check_kernels()
+    yield _check_widgets()
+    yield _check_extension()
+    yield _check_panel()
+    yield _check_mail(settings)
+    yield _check_notify(settings)
+    yield _check_secrets(settings)
 
 
-def _storage(settings: Settings) -> Finding:
+def _check_storage(settings: Settings) -> Finding:
     from pauseflow_nb.store.files import Files
 
     files, name = Files(settings.storage), f"doctor-{os.getpid()}"
 
-    def try_it() -> None:
+    def attempt() -> None:
         files.write(f"{name}/probe", b"pauseflow")
         try:
             if files.read(f"{name}/probe") != b"pauseflow":
@@ -110,12 +110,12 @@ def _storage(settings: Settings) -> Finding:
         finally:
             files.remove(name)
 
-    problem = _find_problem(try_it)
+    problem = _find_problem(attempt)
     shown = settings.shown("storage")
     return Finding("storage", "ok", shown) if problem is None else Finding("storage", "wrong", f"{shown}: {problem}")
 
 
-def _room(queue: "Queue") -> Finding:
+def _check_room(queue: "Queue") -> Finding:
     from pauseflow_nb.engine.start_checks import require_room
 
     try:
@@ -128,7 +128,7 @@ def _room(queue: "Queue") -> Finding:
     return Finding("disk", "ok" if free > _LITTLE_ROOM else "note", f"{free / 1024**3:.1f} GiB free")
 
 
-def _cache(queue: "Queue") -> Iterator[Finding]:
+def _check_cache(queue: "Queue") -> Iterator[Finding]:
     from pauseflow_nb.engine.snapshot_cache import describe_cache, measure
 
     size = measure(queue)
@@ -136,11 +136,11 @@ def _cache(queue: "Queue") -> Iterator[Finding]:
         yield Finding("snapshot cache", "ok", describe_cache(size))
 
 
-def _links(settings: Settings, server: str | None) -> Finding:
+def _check_links(settings: Settings, server: str | None) -> Finding:
     base = settings.public_url or server
     if base is None:
         return Finding("links", "note", "nobody answers them now: start `pauseflow serve`")
-    problem = _find_problem(lambda: _look_at(f"{base.rstrip('/')}/pauseflow/api/health"))
+    problem = _find_problem(lambda: _request(f"{base.rstrip('/')}/pauseflow/api/health"))
     if problem is None:
         return Finding("links", "ok", f"{base} answers")
     is_unknown = "Name or service" in problem or "getaddrinfo" in problem or "nodename" in problem
@@ -150,7 +150,7 @@ def _links(settings: Settings, server: str | None) -> Finding:
     return Finding("links", "wrong" if is_wrong else "note", f"{where} {base} does not answer: {problem}")
 
 
-def _look_at(url: str) -> None:
+def _request(url: str) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise OSError("this is not a web address")
     try:
@@ -161,7 +161,7 @@ def _look_at(url: str) -> None:
             raise OSError(f"{answer.code} {answer.reason}: something else answers there") from None
 
 
-def _kernels() -> Finding:
+def _check_kernels() -> Finding:
     from jupyter_client.kernelspec import KernelSpecManager
 
     from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL, find_spec
@@ -173,7 +173,7 @@ def _kernels() -> Finding:
     return Finding("kernels", "ok", ", ".join(sorted(KernelSpecManager().find_kernel_specs())))
 
 
-def _extension() -> Finding:
+def _check_extension() -> Finding:
     from jupyter_core.paths import jupyter_config_path
 
     found = [
@@ -191,7 +191,7 @@ def _extension() -> Finding:
     )
 
 
-def _panel() -> Finding:
+def _check_panel() -> Finding:
     from jupyter_core.paths import jupyter_path
 
     for folder in jupyter_path("labextensions"):
@@ -200,7 +200,7 @@ def _panel() -> Finding:
     return Finding("panel", "note", "JupyterLab does not find it here: install the wheel, or run `make lab` in a clone")
 
 
-def _mail(settings: Settings) -> Finding:
+def _check_mail(settings: Settings) -> Finding:
     from pauseflow_nb.notifications import try_mail_server
 
     if settings.smtp_host is None:
@@ -211,18 +211,18 @@ def _mail(settings: Settings) -> Finding:
     return Finding("mail", "ok", f"{settings.smtp_host} answers")
 
 
-def _widgets() -> Finding:
+def _check_widgets() -> Finding:
     try:
         version = importlib.metadata.version("ipywidgets")
         importlib.metadata.version("jupyterlab_widgets")
     except importlib.metadata.PackageNotFoundError:
-        return Finding("widgets", "note", _no("ipywidgets", "buttons by hand"))
+        return Finding("widgets", "note", _describe_missing("ipywidgets", "buttons by hand"))
     if tuple(map(int, version.split(".")[:2])) < (8, 1):
         return Finding("widgets", "note", f"{version} is too old for buttons by hand: pip install -U ipywidgets")
     return Finding("widgets", "ok", version)
 
 
-def _notify(settings: Settings) -> Finding:
+def _check_notify(settings: Settings) -> Finding:
     if not settings.notify:
         return Finding("notify", "note", "no targets are set (notify)")
     if not _is_installed("apprise"):
@@ -235,7 +235,7 @@ def _notify(settings: Settings) -> Finding:
     return Finding("notify", "ok", ", ".join(settings.notify))
 
 
-def _secrets(settings: Settings) -> Finding:
+def _check_secrets(settings: Settings) -> Finding:
     from pauseflow_nb.user_secrets.providers import Providers
 
     providers = Providers(settings.secrets_dir)
@@ -243,11 +243,11 @@ def _secrets(settings: Settings) -> Finding:
     return Finding("secrets", "ok" if has_any else "note", text)
 
 
-def _find_problem(try_it: Callable[[], Any]) -> str | None:
+def _find_problem(attempt: Callable[[], Any]) -> str | None:
     """Say what goes wrong, also where it does not return in time."""
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        pool.submit(try_it).result(timeout=_PATIENCE_SECONDS)
+        pool.submit(attempt).result(timeout=_PATIENCE_SECONDS)
     except TooLate:
         return f"no answer within {_PATIENCE_SECONDS:g} s"
     except StoreUnavailable as problem:
@@ -260,16 +260,15 @@ def _find_problem(try_it: Callable[[], Any]) -> str | None:
     return None
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f": did you mean {close[0]}?" if close else "; docs/settings.md lists those there are"
+def _describe_unknown(name: str, known: Iterable[str]) -> str:
+    return f"{name} is not a setting{did_you_mean(name, known) or '; docs/settings.md lists all settings'}"
 
 
 def _is_installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _no(package: str, what: str) -> str:
+def _describe_missing(package: str, what: str) -> str:
     return f"{what} need it: pip install {package}"
 
 
@@ -288,9 +287,9 @@ def check_cluster(queue: "Queue") -> Iterator[Finding]:
         yield Finding("worker", "ok", "; ".join(_describe(each) for each in found))
     else:
         yield Finding("worker", "note", "none is alive: start `pauseflow serve`")
-    yield _queues(queue, {name for each in found for name in each.queues})
-    yield _clocks(alive)
-    yield _versions(alive)
+    yield _check_queues(queue, {name for each in found for name in each.queues})
+    yield _check_clocks(alive)
+    yield _check_versions(alive)
 
 
 def _describe(worker: "ProcessFacts") -> str:
@@ -299,7 +298,7 @@ def _describe(worker: "ProcessFacts") -> str:
     return f"{worker.id} is alive{queues}{at_once}"
 
 
-def _queues(queue: "Queue", served: set[str]) -> Finding:
+def _check_queues(queue: "Queue", served: set[str]) -> Finding:
     waiting = queue.count_queued()
     left = {name: count for name, count in sorted(waiting.items()) if name not in served}
     if not left:
@@ -316,7 +315,7 @@ def _describe_queue(name: str, count: int) -> str:
     return f"{waits} for a worker of queue {name} (none is running): start `pauseflow worker --queue {name}`"
 
 
-def _clocks(alive: "Sequence[ProcessFacts]") -> Finding:
+def _check_clocks(alive: "Sequence[ProcessFacts]") -> Finding:
     skewed = [each for each in alive if each.clock_ahead is not None and abs(each.clock_ahead) > _SKEW_SECONDS]
     if not skewed:
         return Finding("clocks", "ok", "those of all processes agree with the database's")
@@ -327,7 +326,7 @@ def _clocks(alive: "Sequence[ProcessFacts]") -> Finding:
     return Finding("clocks", "wrong", f"{text}: set the clocks with NTP")
 
 
-def _versions(alive: "Sequence[ProcessFacts]") -> Finding:
+def _check_versions(alive: "Sequence[ProcessFacts]") -> Finding:
     from importlib.metadata import version
 
     own = version("pauseflow_nb")

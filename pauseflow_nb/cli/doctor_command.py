@@ -9,7 +9,7 @@ import click
 
 from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.doctor_checks import Finding, check_environment, check_files, check_machine, check_store
-from pauseflow_nb.cli.options import COMPLETED, FAILED, json_option, open_queue, print_json, say, store_flags
+from pauseflow_nb.cli.options import COMPLETED, FAILED, json_option, open_queue, print_json, print_lines, store_flags
 from pauseflow_nb.errors import InvalidSetting, NotebookNotFound
 from pauseflow_nb.settings import Settings, default_data_dir
 
@@ -52,7 +52,7 @@ def _is_same(problem: InvalidSetting, finding: Finding) -> bool:
 
 
 def _show(settings: Settings | None, found: list[Finding], *, as_json: bool) -> None:
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
 
     names = [] if settings is None else type(settings).model_fields
     rows = [] if settings is None else [(name, settings.shown(name), settings.origin(name)) for name in names]
@@ -63,11 +63,11 @@ def _show(settings: Settings | None, found: list[Finding], *, as_json: bool) -> 
         print_json({"settings": shown, **alive, "checks": [vars(each) for each in found]})
         return
     if rows:
-        say(table([("SETTING", "VALUE", "FROM"), *rows]))
-    say(
+        print_lines(format_table([("SETTING", "VALUE", "FROM"), *rows]))
+    print_lines(
         ("\n" if rows else "")
-        + table([("CHECK", "", ""), *((each.name, _MARKS[each.status], each.text) for each in found)])
+        + format_table([("CHECK", "", ""), *((each.name, _MARKS[each.status], each.text) for each in found)])
     )
     for each in found:
         if each.status == "wrong":
-            say(f"pauseflow: {each.text}", err=True)
+            print_lines(f"pauseflow: {each.text}", err=True)

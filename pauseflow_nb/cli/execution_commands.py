@@ -18,7 +18,7 @@ from pauseflow_nb.cli.options import (
     open_queue,
     print_execution,
     print_json,
-    say,
+    print_lines,
     store_options,
 )
 from pauseflow_nb.errors import AmbiguousSuspension, InvalidValue, NoServer, NotSuspended
@@ -54,7 +54,7 @@ def list_(
     settings: Settings, *, state: tuple[str, ...], search: str | None, limit: int, offset: int, as_json: bool
 ) -> None:
     """List executions, newest first."""
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
 
     found = open_queue(settings).list(states=state or None, text=search, limit=limit, offset=offset, with_links=True)
     if as_json:
@@ -71,10 +71,10 @@ def list_(
         )
         for each in found
     ]
-    say(table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
+    print_lines(format_table([("ID", "STATE", "CELLS", "WAITS IN", "CREATED (UTC)", "NOTEBOOK"), *rows]))
     for each in found:
         if "problem" in each:
-            say(f"{each['id']}: {printable(each['problem'])}", err=True)
+            print_lines(f"{each['id']}: {printable(each['problem'])}", err=True)
 
 
 def _describe_wait(execution: dict[str, Any]) -> str:
@@ -103,11 +103,15 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     if as_json:
         print_json(found | {"variables": [vars(report) for report in reports]})
         return
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.kernel.snapshot import make_rows
 
     print_execution(found, as_json=False, flags=format_flags(settings))
-    say(f"\n{table(make_rows(reports))}" if reports else "\nno variables are saved, because there is no checkpoint yet")
+    print_lines(
+        f"\n{format_table(make_rows(reports))}"
+        if reports
+        else "\nno variables are saved, because there is no checkpoint yet"
+    )
 
 
 @click.command()
@@ -167,7 +171,7 @@ def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, 
     before = found.state
     found.cancel(text)
     if before in _ENDED:
-        say(f"execution {found.id} has already ended: it stays {before}", err=True)
+        print_lines(f"execution {found.id} has already ended: it stays {before}", err=True)
     _finish(found, settings, wait=wait, as_json=as_json, code=COMPLETED)
 
 
@@ -218,7 +222,7 @@ def retry(
     """Continue a failed execution from its last checkpoint; finished steps do not run again."""
     found = _find_execution(settings, execution)
     restart = found.retry(from_step=from_step, notebook=edited, force=force)
-    say(str(restart), err=True)
+    print_lines(str(restart), err=True)
     _finish(found, settings, wait=wait, as_json=as_json)
 
 
@@ -237,7 +241,7 @@ def fork(
 ) -> None:
     """Fork an execution: start a second one with its variables at a step, or as it waits now."""
     sibling = _find_execution(settings, execution).fork(from_step=from_step, output=output)
-    say(f"execution {sibling.id}", err=True)
+    print_lines(f"execution {sibling.id}", err=True)
     _finish(sibling, settings, wait=wait, as_json=as_json)
 
 
@@ -276,11 +280,11 @@ def report(settings: Settings, *, execution: str, output: str | None, as_json: b
     else:
         _write_page(made.html, Path(file))
     for problem in made.problems:
-        say(printable_lines(f"✗ {problem}", indent="  "), err=True)
+        print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
     if as_json:
         print_json({"execution": execution, "report": str(Path(file).absolute()), "problems": made.problems})
     elif file != "-":
-        say(f"wrote {file}")
+        print_lines(f"wrote {file}")
 
 
 def _find_execution(settings: Settings, execution: str) -> "Execution":
@@ -295,10 +299,10 @@ def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool
             # This process ends at the pause, and with it a kernel that it keeps.
             found.run_here(until_pause=True)
         elif found.is_stranded():
-            say(found.describe_stranded(), err=True)
+            print_lines(found.describe_stranded(), err=True)
         found.wait(until_pause=True)
     elif found.is_stranded():
-        say(found.describe_stranded(), err=True)
+        print_lines(found.describe_stranded(), err=True)
     view = found.to_dict()
     print_execution(view, as_json=as_json, flags=format_flags(settings))
     sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)
@@ -343,7 +347,7 @@ def open_(
     if as_json:
         print_json({"execution": execution, "url": url})
         return
-    say(url)
+    print_lines(url)
     if not no_browser:
         webbrowser.open(url)
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pauseflow_nb.cli.completion import complete_files
-from pauseflow_nb.cli.options import json_option, print_json, say
+from pauseflow_nb.cli.options import json_option, print_json, print_lines
 from pauseflow_nb.cli.papermill_options import notebook_options
 from pauseflow_nb.printable import printable
 
@@ -23,13 +23,13 @@ def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json:
     if as_json:
         print_json({"parameters": found.parameters, "steps": found.steps})
     else:
-        say(f"Parameters inferred for notebook '{notebook}':")
+        print_lines(f"Parameters inferred for notebook '{notebook}':")
         for line in (
             map(_format_parameter, found.parameters) if found.parameters else [_describe_missing(found.has_cell)]
         ):
-            say(line)
+            print_lines(line)
         if found.steps:
-            say(f"Steps: {', '.join(found.steps)}")
+            print_lines(f"Steps: {', '.join(found.steps)}")
     # As in papermill.
     sys.exit(0 if found.has_cell else 1)
 
@@ -68,15 +68,15 @@ def import_(*, source: str, output: str | None, as_json: bool) -> None:
         return
     for made in report.made:
         count = len(made.steps)
-        say(printable(f"{report.folder / made.path}: {count} step{'' if count == 1 else 's'}"))
+        print_lines(printable(f"{report.folder / made.path}: {count} step{'' if count == 1 else 's'}"))
         for sentence in made.to_do:
-            say(printable(f"  to do by hand: {sentence}"))
+            print_lines(printable(f"  to do by hand: {sentence}"))
         for sentence in made.notes:
-            say(printable(f"  changed: {sentence}"))
+            print_lines(printable(f"  changed: {sentence}"))
         for name, version in made.npm.items():
-            say(printable(f"  npm package: {name} {version}"))
+            print_lines(printable(f"  npm package: {name} {version}"))
         if made.unused:
-            say(printable(f"  kept in its metadata, without effect: {', '.join(made.unused)}"))
+            print_lines(printable(f"  kept in its metadata, without effect: {', '.join(made.unused)}"))
     for path, reason in report.left_out.items():
-        say(printable(f"not imported: {path}: {reason}"))
-    say(printable(f"Read {report.folder / 'README.md'} for the commands."))
+        print_lines(printable(f"not imported: {path}: {reason}"))
+    print_lines(printable(f"Read {report.folder / 'README.md'} for the commands."))

@@ -84,7 +84,7 @@ def print_errors(*, as_json: bool) -> Iterator[None]:
     except errors.PauseflowError as problem:
         if as_json:
             _print_error(type(problem).__name__, str(problem))
-        say(f"pauseflow: {printable_lines(problem, indent='  ')}", err=True)
+        print_lines(f"pauseflow: {printable_lines(problem, indent='  ')}", err=True)
         sys.exit(USAGE if isinstance(problem, _USAGE_ERRORS) else FAILED)
     except click.ClickException as problem:
         # A group that is called without a command carries its help as the message.
@@ -172,7 +172,7 @@ def open_queue(settings: Settings) -> "Queue":
     return Queue.open(settings)
 
 
-def say(text: str, *, err: bool = False) -> None:
+def print_lines(text: str, *, err: bool = False) -> None:
     """Print lines for people; control characters, which a terminal would act on, are written out."""
     _echo(printable_lines(text), err=err)
 
@@ -198,7 +198,7 @@ def print_execution(view: dict[str, Any], *, as_json: bool, flags: str = "") -> 
     if as_json:
         print_json(view)
     else:
-        say(describe(view, flags=flags))
+        print_lines(describe(view, flags=flags))
 
 
 def exit_code(state: str) -> int:

@@ -8,7 +8,7 @@ import threading
 
 import click
 
-from pauseflow_nb.cli.options import WholeNumberBetween, print_json, say, store_options
+from pauseflow_nb.cli.options import WholeNumberBetween, print_json, print_lines, store_options
 from pauseflow_nb.json_logs import log_as_json
 from pauseflow_nb.settings import Settings
 
@@ -49,7 +49,7 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
 
     Prints its address and the token of Jupyter once it is ready.
     """
-    from pauseflow_nb.server.serve import say_ready
+    from pauseflow_nb.server.serve import print_ready
     from pauseflow_nb.server.serve import serve as serve_until_stopped
     from pauseflow_nb.store.files import Files
 
@@ -58,10 +58,12 @@ def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool)
     if settings.log_format == "json":
         log_as_json()
 
-    def say_json(url: str, token: str) -> None:
+    def print_ready_as_json(url: str, token: str) -> None:
         print_json({"url": url, "token": token or None})
 
-    serve_until_stopped(settings, ip=ip, start_worker=not no_worker, say=say_json if as_json else say_ready)
+    serve_until_stopped(
+        settings, ip=ip, start_worker=not no_worker, announce=print_ready_as_json if as_json else print_ready
+    )
 
 
 def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: bool) -> None:
@@ -110,12 +112,12 @@ def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
     if with_parent:
         stop_with_parent(stop)
 
-    def say_ready(name: str) -> None:
+    def print_ready(name: str) -> None:
         if as_json:
             print_json({"worker": name})
         if settings.log_format == "json":
             log.info("worker %s is ready", name)
         else:
-            say(f"worker {name} is ready", err=True)
+            print_lines(f"worker {name} is ready", err=True)
 
-    run_worker(settings, stop=stop, on_ready=say_ready)
+    run_worker(settings, stop=stop, on_ready=print_ready)

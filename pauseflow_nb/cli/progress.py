@@ -49,7 +49,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         if self._quiet:
             return
@@ -77,15 +77,15 @@ class Progress:
             case "output":
                 self._show_output(data["cell"], data["output"])
             case "said":
-                self.say(data["text"])
+                self.print_line(data["text"])
             case "suspended":
                 for suspension in data["view"]["suspended"]:
-                    self.say(describe_waiting(suspension))
+                    self.print_line(describe_waiting(suspension))
                 for line in (*_describe_all_unsaved(data["view"]), *describe_kernel_bound(data["view"], is_here=True)):
-                    self.say(f"  {line}")
+                    self.print_line(f"  {line}")
                 self._describe("waits in " + ", ".join(each["step"] or "-" for each in data["view"]["suspended"]))
             case "queued":
-                self.say("continuing")
+                self.print_line("continuing")
             case "ended":
                 self._show_end(data["view"])
 
@@ -102,7 +102,7 @@ class Progress:
         text = step if run == 1 else f"{step} (run {run})"
         self._describe(text)
         if self._bar is None:
-            self.say(f"step {text}")
+            self.print_line(f"step {text}")
 
     def _show_output(self, cell: int, output: Any) -> None:
         if output.output_type == "stream":
@@ -140,7 +140,7 @@ class Progress:
         if self._quiet and error:
             # Quiet is about progress, and not about what went wrong.
             self._print(describe_ending(view, flags=self._flags))
-        self.say(describe_ending(view, flags=self._flags))
+        self.print_line(describe_ending(view, flags=self._flags))
 
 
 def _clean_cell_text(text: str) -> str:

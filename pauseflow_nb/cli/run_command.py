@@ -16,7 +16,7 @@ from pauseflow_nb.cli.options import (
     format_flags,
     open_queue,
     print_execution,
-    say,
+    print_lines,
     store_options,
 )
 from pauseflow_nb.cli.papermill_options import notebook_options, papermill_options, parameter_options
@@ -136,7 +136,7 @@ def _name_shared_file(work: "Plan") -> None:
     # Either may be a URL, and the notebook standard input.
     are_files = work.output is not None and os.path.exists(work.notebook) and os.path.exists(work.output)  # noqa: PTH110
     if are_files and os.path.samefile(work.notebook, str(work.output)):  # noqa: PTH121
-        say(f"{work.notebook} is IN and OUT: its outputs are replaced", err=True)
+        print_lines(f"{work.notebook} is IN and OUT: its outputs are replaced", err=True)
 
 
 def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool) -> None:

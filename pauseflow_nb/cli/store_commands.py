@@ -3,7 +3,14 @@
 import click
 
 from pauseflow_nb.cli.completion import execution_argument
-from pauseflow_nb.cli.options import WholeNumberBetween, open_queue, print_execution, print_json, say, store_options
+from pauseflow_nb.cli.options import (
+    WholeNumberBetween,
+    open_queue,
+    print_execution,
+    print_json,
+    print_lines,
+    store_options,
+)
 from pauseflow_nb.settings import Settings
 
 
@@ -16,7 +23,7 @@ def keys() -> None:
 @store_options
 def list_(settings: Settings, *, as_json: bool) -> None:
     """List the keys: the newest one signs, older ones verify, and withdrawn ones do neither."""
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
 
     found = open_queue(settings).list_keys()
     if as_json:
@@ -26,7 +33,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
         (str(key["id"]), key["state"], key["created_at"][:19].replace("T", " "), f"SHA256:{key['fingerprint']}")
         for key in found
     ]
-    click.echo(table([("KEY", "STATE", "CREATED (UTC)", "FINGERPRINT OF THE PUBLIC KEY"), *rows]))
+    click.echo(format_table([("KEY", "STATE", "CREATED (UTC)", "FINGERPRINT OF THE PUBLIC KEY"), *rows]))
 
 
 @keys.command()
@@ -124,15 +131,15 @@ def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> 
         print_json(report | ({} if found.cache is None else {"cache": vars(found.cache)}))
         return
     for execution in found.executions:
-        say(execution)
+        print_lines(execution)
     count = len(found.executions)
     if dry_run:
-        say(f"would remove {_format_count(count, 'execution')}", err=True)
+        print_lines(f"would remove {_format_count(count, 'execution')}", err=True)
     else:
         what = f"{_format_count(count, 'execution')} and {_format_count(found.files, 'file')} that nothing needed"
-        say(f"removed {what}: {found.bytes / 1024**2:.1f} MiB", err=True)
+        print_lines(f"removed {what}: {found.bytes / 1024**2:.1f} MiB", err=True)
     if found.cache is not None:
-        say(f"the cache of snapshots on this machine takes {describe_cache(found.cache)}", err=True)
+        print_lines(f"the cache of snapshots on this machine takes {describe_cache(found.cache)}", err=True)
 
 
 def _format_count(count: int, word: str) -> str:

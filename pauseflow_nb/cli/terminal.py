@@ -7,9 +7,9 @@ from typing import Any
 
 from pauseflow_nb import identity
 from pauseflow_nb.actions import USUAL_ACTIONS, button_labels
-from pauseflow_nb.durations import spoken
+from pauseflow_nb.durations import format_duration
 from pauseflow_nb.forms.fields import Field, fields_of
-from pauseflow_nb.forms.schema import in_words
+from pauseflow_nb.forms.schema import join_errors
 from pauseflow_nb.printable import printable, printable_lines
 from pauseflow_nb.protocol import Unsaved
 
@@ -96,7 +96,7 @@ def _describe_approvals(suspension: Mapping[str, Any]) -> list[str]:
 
 def _describe_approval(approval: Mapping[str, Any]) -> str:
     comment = f": {approval['comment']}" if approval["comment"] else ""
-    return f"{identity.in_words(approval['by'], approval)}{comment}"
+    return f"{identity.describe_actor(approval['by'], approval)}{comment}"
 
 
 def _describe_schema(suspension: Mapping[str, Any]) -> list[str]:
@@ -106,7 +106,7 @@ def _describe_schema(suspension: Mapping[str, Any]) -> list[str]:
         named = [f"{name} ({_describe_field(each)})" for name, each in field.fields.items()] or [_describe_field(field)]
         lines.append(f"wants     {', '.join(named)}")
     if suspension.get("errors"):
-        lines.append(f"refused   {in_words(suspension['errors'])}")
+        lines.append(f"refused   {join_errors(suspension['errors'])}")
     return lines
 
 
@@ -128,7 +128,7 @@ def _describe_deadline(suspension: Mapping[str, Any], now: datetime) -> str:
     if suspension.get("deadline") is None:
         return "no deadline"
     deadline = datetime.fromisoformat(suspension["deadline"])
-    left = spoken(max(deadline - now, datetime.resolution))
+    left = format_duration(max(deadline - now, datetime.resolution))
     at = deadline.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z").strip()
     if suspension["kind"] in {"rerun", "delay"}:
         return f"until {at} (in {left}), or a link"
@@ -288,7 +288,7 @@ def _describe_reason(execution: Mapping[str, Any]) -> str:
     if execution.get("error"):
         # The error is shown, too, and says more.
         return f" ({kind})"
-    person = identity.in_words(by, reason) if by else ""
+    person = identity.describe_actor(by, reason) if by else ""
     who = f"by {person}" if kind in {by, "user"} else f"{kind} by {person}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
     return f" ({printable_lines(f'{who}{text}', indent='    ')})"
@@ -299,7 +299,7 @@ def _describe_error(error: Mapping[str, Any], where: str = "", *, indent: str) -
     return printable_lines(f"{error['type']}{where}: {error['message']}", indent=indent)
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
+def format_table(rows: Iterable[Sequence[str]]) -> str:
     """Lay rows out in columns; the first row is the heading."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pauseflow_nb.cli.completion import complete_files
-from pauseflow_nb.cli.options import open_queue, print_execution, print_json, say, store_options
+from pauseflow_nb.cli.options import open_queue, print_execution, print_json, print_lines, store_options
 from pauseflow_nb.cli.papermill_options import parameter_values
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON, json_text, read_json
@@ -95,14 +95,14 @@ def add(
     queue = open_queue(settings)
     _print(managing.add(queue, new, by=account()), as_json=as_json)
     if not queue.has_live_worker():
-        say(_NO_WORKER, err=True)
+        print_lines(_NO_WORKER, err=True)
 
 
 @trigger.command("list")
 @store_options
 def list_(settings: Settings, *, as_json: bool) -> None:
     """List triggers, with the next time of each and the result of its last one."""
-    from pauseflow_nb.cli.terminal import table
+    from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.engine.triggers.managing import list_triggers
 
     found = list_triggers(open_queue(settings))
@@ -120,7 +120,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
         )
         for each in found
     ]
-    say(table([("ID", "STATE", "STARTS", "NEXT (UTC)", "LAST", "NOTEBOOK"), *rows]))
+    print_lines(format_table([("ID", "STATE", "STARTS", "NEXT (UTC)", "LAST", "NOTEBOOK"), *rows]))
 
 
 @trigger.command()
@@ -170,7 +170,7 @@ def remove(settings: Settings, *, trigger_id: str, as_json: bool) -> None:
     if as_json:
         print_json({**before, "state": "removed", "next_at": None})
     else:
-        say(f"trigger {trigger_id} was removed")
+        print_lines(f"trigger {trigger_id} was removed")
 
 
 @trigger.command()
@@ -184,7 +184,7 @@ def run(settings: Settings, *, trigger_id: str, data: str | None, as_json: bool)
     queue = open_queue(settings)
     execution = managing.run(queue, trigger_id, data=_read_data(data))
     if not queue.has_runner(execution):
-        say(describe_stranded(queue.find_queue(execution)), err=True)
+        print_lines(describe_stranded(queue.find_queue(execution)), err=True)
     print_execution(queue.view(execution), as_json=as_json)
 
 
@@ -246,7 +246,7 @@ def _print(view: dict[str, Any], *, as_json: bool) -> None:
     lines += [f"  next        {_minutes(view['next_at'])} UTC"] if view["next_at"] else []
     lines += [f"  last        {_describe_last(view['last'])}"] if view["last"] else []
     lines += [f"  url         {view['url']}"] if view["url"] else []
-    say("\n".join(lines))
+    print_lines("\n".join(lines))
 
 
 def _describe_start(view: dict[str, Any]) -> str:
@@ -256,9 +256,9 @@ def _describe_start(view: dict[str, Any]) -> str:
     if schedule["every_seconds"] is not None:
         from datetime import timedelta
 
-        from pauseflow_nb.durations import spoken
+        from pauseflow_nb.durations import format_duration
 
-        return f"every {spoken(timedelta(seconds=schedule['every_seconds']))}"
+        return f"every {format_duration(timedelta(seconds=schedule['every_seconds']))}"
     if schedule["cron"] is not None:
         return f"{schedule['cron']} ({schedule['zone']})"
     return f"at {_minutes(schedule['at'])} UTC"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pauseflow_nb.cli.options import open_queue, print_json, say, store_options
+from pauseflow_nb.cli.options import open_queue, print_json, print_lines, store_options
 from pauseflow_nb.errors import InvalidNotebook, InvalidValue, NotebookNotFound
 from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.settings import Settings
@@ -38,7 +38,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         raise click.UsageError("--key and --store cannot be combined: with --key, the store is not read")
     document = _read(notebook)
     if key_file is not None:
-        result = compare(document, _keys_in(key_file))
+        result = compare(document, _read_keys(key_file))
     else:
         queue = open_queue(settings)
         pems = [queue.public_key(key["id"]) for key in queue.list_keys()]
@@ -56,13 +56,13 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         )
     else:
         for statement in result.statements:
-            say(describe_record(statement.summarise()))
+            print_lines(describe_record(statement.summarize()))
         for problem in result.problems:
-            say(printable_lines(f"✗ {problem}", indent="  "), err=True)
+            print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
         for line in result.notes:
-            say(printable_lines(f"  {line}", indent="  "), err=True)
+            print_lines(printable_lines(f"  {line}", indent="  "), err=True)
         if result.is_valid:
-            say(f"✓ {notebook} is what was decided on: nothing was changed since")
+            print_lines(f"✓ {notebook} is what was decided on: nothing was changed since")
     sys.exit(0 if result.is_valid else 1)
 
 
@@ -107,7 +107,7 @@ def _read_execution(document: dict[str, Any]) -> str:
     return str(found.get("execution", "")) if isinstance(found, dict) else ""
 
 
-def _keys_in(file: str) -> "list[Ed25519PublicKey]":
+def _read_keys(file: str) -> "list[Ed25519PublicKey]":
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:

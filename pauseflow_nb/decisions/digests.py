@@ -105,7 +105,7 @@ def digest_cell(cell: Mapping[str, Any], *, with_cards: bool = False) -> CellDig
         with_cards: Whether what pauseflow itself wrote into the outputs counts: the cards of questions and decisions. They
             change when a decision is written into them, so only a record of the end counts them.
     """
-    source: Any = _joined(cell.get("source", ""))
+    source: Any = _join_lines(cell.get("source", ""))
     if cell.get("attachments"):
         # The pictures of a Markdown cell are part of its content.
         source = [source, {name: _bundle(each) for name, each in cell["attachments"].items()}]
@@ -128,13 +128,13 @@ def is_marker(cell: Mapping[str, Any]) -> bool:
     """Whether it is one of the two cells that papermill's engines add above an error, without other text."""
     expected = _MARKERS.get(str(cell.get("id")))
     is_only_text = cell.get("cell_type") == "markdown" and not cell.get("attachments") and not cell.get("outputs")
-    return is_only_text and expected is not None and bool(expected.fullmatch(str(_joined(cell.get("source")))))
+    return is_only_text and expected is not None and bool(expected.fullmatch(str(_join_lines(cell.get("source")))))
 
 
 def _output(output: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(output)
     if "text" in found:
-        found["text"] = _joined(found["text"])
+        found["text"] = _join_lines(found["text"])
     if isinstance(found.get("data"), Mapping):
         found["data"] = _bundle(found["data"])
     return found
@@ -143,10 +143,10 @@ def _output(output: Mapping[str, Any]) -> dict[str, Any]:
 def _bundle(data: Mapping[str, Any]) -> dict[str, Any]:
     """Join the texts of a MIME bundle; a list that is itself JSON stays a list."""
     is_json = re.compile(r"application/(.*\+)?json").fullmatch
-    return {mime: value if is_json(mime) else _joined(value) for mime, value in data.items()}
+    return {mime: value if is_json(mime) else _join_lines(value) for mime, value in data.items()}
 
 
-def _joined(value: Any) -> Any:
+def _join_lines(value: Any) -> Any:
     is_lines = isinstance(value, list) and all(isinstance(line, str) for line in value)
     return "".join(value) if is_lines else value
 

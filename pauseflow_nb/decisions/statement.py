@@ -39,7 +39,7 @@ class Statement:
     execution: str
     #: Number of the record within the execution, from 1, without gaps.
     number: int
-    #: `payload_digest` of the previous record; None for the first one.
+    #: `digest_payload` of the previous record; None for the first one.
     previous: str | None
     #: The cells that it is about, in order.
     cells: CellList
@@ -110,7 +110,7 @@ class Statement:
             facts=facts,
         )
 
-    def summarise(self) -> dict[str, JSON]:
+    def summarize(self) -> dict[str, JSON]:
         """Return its number, kind and facts, without the digests of the cells."""
         return {"number": self.number, "kind": "decision" if self.kind == DECIDED else "end", **self.facts}
 
@@ -129,7 +129,9 @@ def sign(statement: Statement, private: "Ed25519PrivateKey") -> Signed:
     """Sign a statement."""
     around = statement.write_around_cells()
     payload = _join(around, statement.cells)
-    brief = _envelope([text.decode() for text in around], private.sign(_signed_bytes(payload)), private.public_key())
+    brief = _envelope(
+        [text.decode() for text in around], private.sign(_encode_for_signing(payload)), private.public_key()
+    )
     return Signed(brief, hashlib.sha256(payload).hexdigest())
 
 
@@ -177,7 +179,7 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
     for key in keys:
         for _, signature in signatures:
             try:
-                key.verify(signature, _signed_bytes(payload))
+                key.verify(signature, _encode_for_signing(payload))
             except InvalidSignature:
                 continue
             if envelope != _envelope(base64.b64encode(payload).decode(), signature, key):
@@ -199,7 +201,7 @@ def _envelope(payload: JSON, signature: bytes, key: "Ed25519PublicKey") -> dict[
     }
 
 
-def payload_digest(envelope: Mapping[str, Any]) -> str:
+def digest_payload(envelope: Mapping[str, Any]) -> str:
     """Digest the payload of an envelope; the next record refers to it by this digest."""
     try:
         return hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
@@ -207,13 +209,13 @@ def payload_digest(envelope: Mapping[str, Any]) -> str:
         return ""
 
 
-def summarise(signed: Signed) -> dict[str, JSON]:
+def summarize(signed: Signed) -> dict[str, JSON]:
     """Return the contents of a stored record without the digests of the cells; its signature is not checked."""
     try:
         statement, key = Statement.from_brief(signed.brief), signed.brief["signatures"][0]["keyid"]
     except (InvalidRecord, KeyError, IndexError, TypeError) as problem:
         return {"problem": f"this record cannot be read ({problem})"}
-    return {**statement.summarise(), "execution": statement.execution, "digest": signed.digest, "key": key}
+    return {**statement.summarize(), "execution": statement.execution, "digest": signed.digest, "key": key}
 
 
 def key_id(key: "Ed25519PublicKey") -> str:
@@ -221,7 +223,7 @@ def key_id(key: "Ed25519PublicKey") -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
-def _signed_bytes(payload: bytes) -> bytes:
+def _encode_for_signing(payload: bytes) -> bytes:
     """Return the bytes that DSSE signs (its pre-authentication encoding)."""
     kind = _PAYLOAD.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)

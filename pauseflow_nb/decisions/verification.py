@@ -20,8 +20,8 @@ from pauseflow_nb.decisions.statement import (
     WAITING,
     WAITS,
     Statement,
+    digest_payload,
     open_envelope,
-    payload_digest,
 )
 from pauseflow_nb.errors import InvalidRecord
 from pauseflow_nb.json_values import is_whole_text
@@ -90,30 +90,30 @@ def verify(
         recorded: The envelopes in the store for this execution; None: do not compare with the store.
         unwritten: How many of the newest of these no worker has written into the notebook yet.
     """
-    malformed = list(_malformed(notebook))
+    malformed = list(_find_malformed(notebook))
     if malformed:
         return Verification(malformed)
     found = notebook.get("metadata", {}).get("pauseflow")
     envelopes = found.get(DECISIONS, []) if isinstance(found, Mapping) else []
-    later = _later(envelopes, recorded or [], unwritten)
+    later = _find_later(envelopes, recorded or [], unwritten)
     if not isinstance(found, Mapping) or not isinstance(envelopes, list) or not (envelopes or later):
         return Verification(["the notebook has no decision record: no decision was made, or all records were removed"])
     problems: list[str] = []
     statements = list(_open_records(envelopes, 1, keys, problems))
     made_since = list(_open_records(later, len(envelopes) + 1, keys, problems))
     waiting = list(_open_waiting(found.get(WAITS), keys, problems))
-    problems += _chain(envelopes, [*statements, *waiting], str(found.get("execution")))
+    problems += _check_chain(envelopes, [*statements, *waiting], str(found.get("execution")))
     cells = [cell for cell in notebook.get("cells", []) if not is_marker(cell)]
-    problems += [] if recorded is None else _missing(envelopes, recorded[: len(recorded) - len(later)])
+    problems += [] if recorded is None else _find_missing(envelopes, recorded[: len(recorded) - len(later)])
     # The notebook does not have the end that such a record covers.
     decided_since = [statement for statement in made_since if statement.kind == DECIDED]
     with_cards = bool(statements) and statements[-1].kind == ENDED and not waiting
     now = [digest_cell(cell, with_cards=with_cards) for cell in cells]
-    problems += _cells([*statements, *decided_since, *waiting], now)
-    problems += _questions(statements, cells)
-    problems += _checks(statements, cells)
+    problems += _check_cells([*statements, *decided_since, *waiting], now)
+    problems += _check_questions(statements, cells)
+    problems += _find_unrecorded_checks(statements, cells)
     problems += _end(statements, notebook)
-    problems += [] if waiting else _widgets(statements, notebook)
+    problems += [] if waiting else _check_widgets(statements, notebook)
     notes = [
         f"record {statement.number} was made after this notebook was written; the next worker that runs adds it"
         for statement in made_since
@@ -130,13 +130,13 @@ def verify(
     return Verification(problems, [*statements, *made_since], notes)
 
 
-def _later(envelopes: Any, recorded: Sequence[Mapping[str, Any]], unwritten: int) -> Sequence[Mapping[str, Any]]:
+def _find_later(envelopes: Any, recorded: Sequence[Mapping[str, Any]], unwritten: int) -> Sequence[Mapping[str, Any]]:
     """Find the records that the notebook cannot have yet; none if it has one of them."""
     if not isinstance(envelopes, list) or not unwritten:
         return []
-    here = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
+    here = {digest_payload(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
     later = recorded[len(recorded) - unwritten :]
-    return [] if any(payload_digest(envelope) in here for envelope in later) else later
+    return [] if any(digest_payload(envelope) in here for envelope in later) else later
 
 
 def _open_records(
@@ -168,7 +168,7 @@ def _open_waiting(envelope: Any, keys: Sequence["Ed25519PublicKey"], problems: l
         problems.append("a record is in the place of the statement signed when it began to wait")
 
 
-def _malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
+def _find_malformed(notebook: Mapping[str, Any]) -> Iterator[str]:
     """Find parts that pauseflow never writes into a notebook, and that cannot be compared."""
     if not isinstance(notebook.get("metadata", {}), Mapping):
         yield "the metadata of the notebook cannot be read"
@@ -202,14 +202,14 @@ def _is_whole_card(output: Mapping[str, Any]) -> bool:
 
 
 def _is_suspension(facts: Any) -> bool:
-    if not isinstance(facts, Mapping) or not all(isinstance(each, (str, int)) for each in _identity(facts)):
+    if not isinstance(facts, Mapping) or not all(isinstance(each, (str, int)) for each in _identify(facts)):
         return False
     return all(isinstance(facts.get(name), (Mapping, type(None))) for name in ("question", "decision"))
 
 
-def _chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution: Any) -> Iterator[str]:
+def _check_chain(envelopes: Sequence[Any], statements: Sequence[Statement], execution: Any) -> Iterator[str]:
     """Find records that were removed, added or moved."""
-    digests = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
+    digests = {digest_payload(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
     # A fork continues the records of its original, and says so.
     own = {execution} | {statement.facts.get("continues") for statement in statements}
     for statement in statements:
@@ -235,7 +235,7 @@ def _end(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterat
         yield "removed: the record of the end, although the notebook says that it has ended"
 
 
-def _widgets(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:
+def _check_widgets(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> Iterator[str]:
     """Compare the state of the widgets with the record of the end; records of earlier versions do not cover it."""
     if statements and "widgets" in statements[-1].facts:
         widgets = notebook.get("metadata", {}).get("widgets")
@@ -243,10 +243,10 @@ def _widgets(statements: Sequence[Statement], notebook: Mapping[str, Any]) -> It
             yield "what the widgets show was changed"
 
 
-def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _find_missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Find records that only the store or only the notebook has."""
-    here = {payload_digest(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
-    there = [payload_digest(envelope) for envelope in recorded]
+    here = {digest_payload(envelope) for envelope in envelopes if isinstance(envelope, Mapping)}
+    there = [digest_payload(envelope) for envelope in recorded]
     for number, digest in enumerate(there, 1):
         if digest not in here:
             after = all(each not in here for each in there[number - 1 :])
@@ -256,7 +256,7 @@ def _missing(envelopes: Sequence[Any], recorded: Sequence[Mapping[str, Any]]) ->
         yield "the notebook has a record that the store does not have"
 
 
-def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterator[str]:
+def _check_cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterator[str]:
     """Find cells that differ from the newest record."""
     if not statements:
         return
@@ -268,10 +268,10 @@ def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterat
             yield f"cell {index} ({cell.id}) was removed"
     for index, cell in enumerate(now, 1):
         if cell.id in recorded:
-            yield from _differences(index, recorded[cell.id], cell)
+            yield from _find_differences(index, recorded[cell.id], cell)
         elif statements[-1].kind in (ENDED, WAITING) or index <= len(then):
             yield f"cell {index} ({cell.id}) was added"
-    yield from _repeated(now)
+    yield from _find_repeated(now)
     order_then = [cell.id for cell in then if cell.id in places]
     order_now = [cell.id for cell in now if cell.id in recorded]
     if sorted(order_then) == sorted(order_now) and order_then != order_now:
@@ -279,14 +279,14 @@ def _cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> Iterat
         yield "moved: " + ", ".join(f"cell {places[id_]} ({id_})" for id_ in moved)
 
 
-def _repeated(now: Sequence[CellDigest]) -> Iterator[str]:
+def _find_repeated(now: Sequence[CellDigest]) -> Iterator[str]:
     places: dict[str, int] = {}
     for index, cell in enumerate(now, 1):
         if (first := places.setdefault(cell.id, index)) != index:
             yield f"cell {index} ({cell.id}) was added: it has the id of cell {first}"
 
 
-def _differences(index: int, then: CellDigest, now: CellDigest) -> Iterator[str]:
+def _find_differences(index: int, then: CellDigest, now: CellDigest) -> Iterator[str]:
     where = f"cell {index} ({now.id})"
     if then.kind != now.kind:
         yield f"{where} was a {then.kind} cell and is a {now.kind} cell"
@@ -296,22 +296,22 @@ def _differences(index: int, then: CellDigest, now: CellDigest) -> Iterator[str]
         if before != after:
             yield f"{where}: output {number} was changed"
     if len(now.outputs) < len(then.outputs):
-        yield f"{where}: {_outputs(len(then.outputs) - len(now.outputs))} removed"
+        yield f"{where}: {_format_output_count(len(then.outputs) - len(now.outputs))} removed"
     if len(now.outputs) > len(then.outputs):
-        yield f"{where}: {_outputs(len(now.outputs) - len(then.outputs))} added"
+        yield f"{where}: {_format_output_count(len(now.outputs) - len(then.outputs))} added"
 
 
-def _outputs(count: int) -> str:
+def _format_output_count(count: int) -> str:
     return "1 output was" if count == 1 else f"{count} outputs were"
 
 
-def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _check_questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Compare the cards of questions and decisions with the signed facts."""
     shown: dict[tuple[str, int, int, int], list[Mapping[str, Any]]] = {}
-    for facts in _suspensions(cells):
-        shown.setdefault(_identity(facts), []).append(facts)
+    for facts in _list_suspensions(cells):
+        shown.setdefault(_identify(facts), []).append(facts)
     newest = {
-        _identity(statement.facts["suspension"]): statement for statement in statements if statement.kind == DECIDED
+        _identify(statement.facts["suspension"]): statement for statement in statements if statement.kind == DECIDED
     }
     # The execution went back to a point before the withdrawn ones.
     signed = {identity: each for identity, each in newest.items() if not each.facts.get("withdrawn")}
@@ -322,8 +322,8 @@ def _questions(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any
         # There may be copies of a card: each is compared.
         for facts in shown.get(identity, []):
             names = _QUESTION if _has_card(statement) else {name: _QUESTION[name] for name in _ALWAYS_SIGNED}
-            yield from _facts(where, facts.get("question"), statement.facts.get("question"), names)
-            yield from _facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
+            yield from _compare_facts(where, facts.get("question"), statement.facts.get("question"), names)
+            yield from _compare_facts(where, facts.get("decision"), statement.facts.get("decision"), _DECISION)
     for identity in shown.keys() - signed.keys():
         if any(facts.get("decision") and _is_decision(facts) for facts in shown[identity]):
             yield f"step {identity[0] or 'none'}: the notebook shows a decision that no record has"
@@ -335,7 +335,7 @@ def _has_card(statement: Statement) -> bool:
     return isinstance(question, Mapping) and question.keys() > _ALWAYS_SIGNED
 
 
-def _checks(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _find_unrecorded_checks(statements: Sequence[Statement], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Find checks of fresh cells that a cell shows and no record has."""
     signed = [to_canonical(check) for statement in statements for check in _listed(statement.facts)]
     for index, cell in enumerate(cells, 1):
@@ -350,7 +350,7 @@ def _listed(facts: Mapping[str, Any]) -> list[Any]:
     return checks if isinstance(checks, list) else []
 
 
-def _facts(where: str, shown: Any, signed: Any, names: Mapping[str, str]) -> Iterator[str]:
+def _compare_facts(where: str, shown: Any, signed: Any, names: Mapping[str, str]) -> Iterator[str]:
     shown, signed = (each if isinstance(each, Mapping) else {} for each in (shown, signed))
     for key, word in names.items():
         # As bytes: in Python 1 equals True.
@@ -358,7 +358,7 @@ def _facts(where: str, shown: Any, signed: Any, names: Mapping[str, str]) -> Ite
             yield f"{where}: {word} was changed"
 
 
-def _suspensions(cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _list_suspensions(cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for cell in cells:
         for output in cell.get("outputs", []):
             if not is_card(output):
@@ -370,7 +370,7 @@ def _suspensions(cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
                 yield from facts.get("suspensions", [])
 
 
-def _identity(facts: Any) -> tuple[str, int, int, int]:
+def _identify(facts: Any) -> tuple[str, int, int, int]:
     step, run, *place = (facts.get(key, 0) for key in ("step", "run", "segment", "ordinal"))
     # A suspension from outside has no step, and so no runs; earlier versions counted runs on its card.
     return (step, run if step else 0, *place)

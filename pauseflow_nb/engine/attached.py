@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.children import list_open_below, list_unended_below
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
 from pauseflow_nb.engine.outage import Outage
@@ -64,15 +64,15 @@ def run_attached(
     control = control or Control()
     name = _name_for(queue, execution)
     with Presence(queue, "attached", name=name):
-        if _attached_to(queue, execution) == name or attach(queue, execution, name):
+        if _find_process(queue, execution) == name or attach(queue, execution, name):
             with reading(queue.engine) as connection:
-                below = [row.id for row in unended_below(connection, execution)]
+                below = [row.id for row in list_unended_below(connection, execution)]
             for id_ in below:
                 attach(queue, id_, name)
             # A process that returns at a pause ends, and its kernels with it.
             keeper = None if until_pause else Keeper(queue.settings.kept_kernels)
             if others := QueuePlan.parse(_row(queue, execution).queues).list_others():
-                on_event(Event("said", execution, {"text": _say_all_here(others)}))
+                on_event(Event("said", execution, {"text": _describe_others(others)}))
             attached = _Attached(queue, execution, name, control, on_event=on_event, supply=supply, keeper=keeper)
             try:
                 attached.run(until_pause=until_pause)
@@ -132,12 +132,12 @@ class _Attached:
                 return
             if segment.state == "queued":
                 if segment.n > 0:
-                    self._tell("queued")
+                    self._report_event("queued")
                 self._segments.run(self._execution, segment.n, self._control)
                 continue
             if waits and waits != self._reported:
                 self._reported = waits
-                self._tell("suspended")
+                self._report_event("suspended")
             if until_pause and waits and not self._nested:
                 return
             time.sleep(_POLL_SECONDS)
@@ -154,7 +154,7 @@ class _Attached:
                 waits = [
                     # A question that is asked again shows something new: the errors of the answer, or what has changed.
                     (r.execution, r.segment, r.step, r.ordinal, (r.shown or {}).get("digest"))
-                    for r in (one.row for one in open_below(connection, self._execution))
+                    for r in (one.row for one in list_open_below(connection, self._execution))
                 ]
         except StoreUnavailable as problem:
             if time.monotonic() - self._reached_at > _PATIENCE_SECONDS:
@@ -170,7 +170,7 @@ class _Attached:
     def _run_nested(self) -> list[str]:
         """Run the queued segments of our nested executions; return those executions that have not ended."""
         with reading(self._queue.engine) as connection:
-            below = [row for row in unended_below(connection, self._execution) if row.attached_to == self._name]
+            below = [row for row in list_unended_below(connection, self._execution) if row.attached_to == self._name]
         for id_, (thread, _) in list(self._nested.items()):
             if not thread.is_alive():
                 del self._nested[id_]
@@ -199,22 +199,22 @@ class _Attached:
                     control.stop_at_boundary()
                 thread.join(_POLL_SECONDS)
 
-    def _tell(self, kind: Any) -> None:
+    def _report_event(self, kind: Any) -> None:
         self._on_event(Event(kind, self._execution, {"view": self._queue.view(self._execution)}))
 
 
-def _say_all_here(others: list[str]) -> str:
+def _describe_others(others: list[str]) -> str:
     named = f"queue {others[0]}" if len(others) == 1 else f"queues {', '.join(others)}"
     return f"steps of {named} run here, too, because this process runs the whole notebook; --detach leaves each step to the workers of its queue"
 
 
 def _name_for(queue: Queue, execution: str) -> str:
     """Return the name under which this process has started the execution, if it has."""
-    attached = _attached_to(queue, execution)
+    attached = _find_process(queue, execution)
     return attached if attached is not None and is_own(attached) else process_name()
 
 
-def _attached_to(queue: Queue, execution: str) -> str | None:
+def _find_process(queue: Queue, execution: str) -> str | None:
     name: str | None = _row(queue, execution).attached_to
     return name
 

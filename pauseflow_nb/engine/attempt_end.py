@@ -25,7 +25,7 @@ from pauseflow_nb.engine.newest_notebook import ENDS_OUTSIDE_CELLS
 from pauseflow_nb.engine.settling import RECORD_AFTER, Settling, make_cancel_reason
 from pauseflow_nb.engine.write_output import PatientOutput
 from pauseflow_nb.errors import PauseflowError
-from pauseflow_nb.forms.schema import in_words
+from pauseflow_nb.forms.schema import join_errors
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, waiting_state
@@ -35,7 +35,7 @@ from pauseflow_nb.runner.fresh_cells import list_shown
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.store import executions, segments, steps, suspensions, workers
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import add_line
 
 #: Seconds for checking all answers that arrived before the step ended.
 _EARLY_SECONDS = 10.0
@@ -157,7 +157,7 @@ class Ending:
             steps.interrupt(connection, row.id, self._segment.n, self._first_cell(connection))
             executions.set_state(connection, row.id, "queued")
             what, details = ("released", {}) if crashed is None else ("crashed", {"text": crashed})
-            note(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **details)
+            add_line(connection, row.id, what, str(self._segment.worker), segment=self._segment.n, **details)
             if is_job:
                 self._store.jobs.enqueue(connection, row.id, self._segment.n, self._segment.job + 1)
 
@@ -229,7 +229,7 @@ class Ending:
         row = executions.find(connection, execution)
         by = f"step:{suspension.step}" if suspension.step or row is None else row.suspend_by or "unknown"
         executions.set_state(connection, execution, state, **({} if suspension.step else {"suspend_by": None}))
-        note(connection, execution, state, by, segment=n, step=suspension.step, kind=suspension.kind)
+        add_line(connection, execution, state, by, segment=n, step=suspension.step, kind=suspension.kind)
         self._attach(connection, is_kernel_bound=kernel_variables is not None)
         if self._children and row is not None:
             children.start_children(self._store, connection, row, suspension, self._children)
@@ -248,7 +248,7 @@ class Ending:
             executions.attach(connection, execution, None)
         queue = executions.find_queues(connection, [(execution, self._segment.n)]).get((execution, self._segment.n))
         by = str(self._segment.worker)
-        note(connection, execution, "handed over", by, segment=self._segment.n, cell=end.next_cell, queue=queue)
+        add_line(connection, execution, "handed over", by, segment=self._segment.n, cell=end.next_cell, queue=queue)
         self._store.jobs.enqueue(connection, execution, self._segment.n, self._segment.job + 1)
 
     def _with_children(self, end: SegmentEnd, document: Document) -> SegmentEnd:
@@ -281,7 +281,7 @@ class Ending:
         if suspension is None or suspension.action != "resume":
             # A default of the clock: it would be refused again.
             failure = Failure(
-                "InvalidAnswer", in_words(end.errors), step=None if suspension is None else suspension.step
+                "InvalidAnswer", join_errors(end.errors), step=None if suspension is None else suspension.step
             )
             self._end_failed(connection, "error", failure)
             return

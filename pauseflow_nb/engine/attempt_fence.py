@@ -165,7 +165,7 @@ class Attempt:
                     raise GivenUp(str(problem)) from problem
                 if not has_reported:
                     log.info("could not record, trying again: %s", problem)
-                    self.tell("said", text=f"{problem}; trying again for {_PATIENCE_SECONDS:g} s")
+                    self.report_event("said", text=f"{problem}; trying again for {_PATIENCE_SECONDS:g} s")
                 has_reported = True
                 time.sleep(1)
 
@@ -188,7 +188,7 @@ class Attempt:
         except (StorageFull, StoreUnavailable) as problem:
             # It is better to lose outputs of cells than to run a finished step twice.
             log.warning("the notebook was not stored: %s", problem, extra={"execution": self.segment.execution})
-            self.tell("said", text=f"the notebook was not stored: {problem}")
+            self.report_event("said", text=f"the notebook was not stored: {problem}")
             return None
         return name
 
@@ -218,6 +218,6 @@ class Attempt:
             before, self._document = self._document, name
             self.queue.files.remove(before)
 
-    def tell(self, kind: str, **data: object) -> None:
+    def report_event(self, kind: str, **data: object) -> None:
         """Report an event of this execution."""
         self._on_event(Event(kind, self.segment.execution, data))  # type: ignore[arg-type]

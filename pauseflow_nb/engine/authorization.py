@@ -15,12 +15,12 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import CannotCheck, CheckersBusy
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.forms.codec import Reading
-from pauseflow_nb.forms.lax import answer_for
-from pauseflow_nb.forms.schema import in_words
+from pauseflow_nb.forms.lax import extract_answer_for
+from pauseflow_nb.forms.schema import join_errors
 from pauseflow_nb.identity import LINK, name_of, people
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import SuspensionRequest, answer_in
+from pauseflow_nb.protocol import SuspensionRequest, extract_answer
 from pauseflow_nb.store import executions, suspensions
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
@@ -111,7 +111,7 @@ def judge(question: Question, callback: Callback, checker: Checker, *, seconds: 
     Raises:
         NoChecker: If no process that checks answers can be started, or all were busy too long.
     """
-    return Verdict(_who_or_how(question, callback) or _what(question, callback, checker, seconds))
+    return Verdict(_check_person_and_method(question, callback) or _check_answer(question, callback, checker, seconds))
 
 
 def judge_callback(store: OpenStore, claim: Claim, callback: Callback) -> Verdict | None:
@@ -157,11 +157,11 @@ def judge_early(
     return verdicts
 
 
-def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
+def _check_person_and_method(question: Question, callback: Callback) -> Refusal | None:
     if callback.action == "resume" and question.kind == "notebook":
         return Refusal(409, f"step '{question.step}' waits for its notebooks: answer those, or cancel it")
     approvals, allow = view_approvals(question.rules), allowed_actions(question.rules)
-    who = who_may(approvals, question.created_by, callback.action, callback.by, allow)
+    who = find_refusal(approvals, question.created_by, callback.action, callback.by, allow)
     if who is not None:
         return Refusal(403, who)
     method = (callback.envelope or {}).get("method")
@@ -171,7 +171,7 @@ def _who_or_how(question: Question, callback: Callback) -> Refusal | None:
     return None
 
 
-def _what(question: Question, callback: Callback, checker: Checker, seconds: float | None) -> Refusal | None:
+def _check_answer(question: Question, callback: Callback, checker: Checker, seconds: float | None) -> Refusal | None:
     reading = callback.reading
     if callback.action == "cancel":
         return None
@@ -180,7 +180,7 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
         return _refuse_errors([] if reading is None else reading.problems)
     if seconds is not None and seconds <= 0:
         return Refusal(422, _NO_TIME)
-    answer = answer_for(question.schema, callback.envelope or {}) if reading is None else reading.value
+    answer = extract_answer_for(question.schema, callback.envelope or {}) if reading is None else reading.value
     limit = {} if seconds is None else {"wall_seconds": seconds}
     try:
         errors = checker.find_errors(question.schema, answer, execution=question.execution, **limit)
@@ -196,11 +196,11 @@ def _what(question: Question, callback: Callback, checker: Checker, seconds: flo
 def _refuse_errors(errors: list[dict[str, JSON]]) -> Refusal | None:
     if not errors:
         return None
-    sentence = in_words(errors[:_MOST_ERRORS_SAID])
+    sentence = join_errors(errors[:_MOST_ERRORS_SAID])
     return Refusal(422, f"the answer does not fit what is asked for: {sentence}", errors)
 
 
-def who_may(
+def find_refusal(
     approvals: Mapping[str, Any], created_by: str, action: str, by: str, allow: Collection[str] = USUAL_ACTIONS
 ) -> str | None:
     """Return why a person may not take this action; None if they may.
@@ -231,7 +231,7 @@ def list_refusals(suspension: Row, created_by: str, by: str) -> dict[str, str]:
     """Return action → why this person may not take it."""
     approvals = view_approvals(suspension.rules)
     allow = allowed_actions(suspension.rules)
-    why = {action: who_may(approvals, created_by, action, by, allow) for action in allow}
+    why = {action: find_refusal(approvals, created_by, action, by, allow) for action in allow}
     return {action: sentence for action, sentence in why.items() if sentence is not None}
 
 
@@ -248,6 +248,6 @@ def shorten_comment(envelope: Mapping[str, JSON]) -> str | None:
 
 def find_comment(envelope: Mapping[str, JSON]) -> str | None:
     """Find the comment in an answer: sent beside it, the answer itself if it is text, or its field `comment`."""
-    body = answer_in(envelope)
+    body = extract_answer(envelope)
     comment = envelope.get("comment") or (body.get("comment") if isinstance(body, dict) else body)
     return comment if isinstance(comment, str) and comment.strip() else None

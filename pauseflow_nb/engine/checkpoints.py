@@ -70,11 +70,11 @@ def find_current(connection: sa.Connection, execution: Row, segment: Row) -> Che
     variables of that kernel.
     """
     if segment.bound is not None:
-        return _before(connection, execution.id, find_first_cell(segment.bound))
+        return _find_before(connection, execution.id, find_first_cell(segment.bound))
     if segment.how == "suspended":
         last = suspensions.find_last(connection, execution.id, segment.n)
         if last is not None and last.kind != "operator":
-            return _before(connection, execution.id, last.cell)
+            return _find_before(connection, execution.id, last.cell)
     left = [row for row in steps.list_runs(connection, [execution.id]) if row.snapshot == segment.snapshot]
     step = left[-1].step if segment.snapshot is not None and left else None
     is_woken = segment.wake is not None and segment.first_cell == segment.start_cell and segment.how != "suspended"
@@ -92,12 +92,12 @@ def find_before_step(connection: sa.Connection, execution: str, document: "Docum
     if step not in cells:
         raise InvalidStep(step, f"the notebook has no such step, only: {', '.join(cells) or 'none'}")
     runs = {row.step: row for row in steps.list_runs(connection, [execution])}
-    points = {name: _left_by(connection, row) for name, row in runs.items()}
+    points = {name: _find_after(connection, row) for name, row in runs.items()}
     earlier = [name for name, cell in cells.items() if cell < cells[step]]
     waiting = [name for name in earlier if name not in points or points[name] is None]
     if step not in runs and waiting:
         raise InvalidStep(step, f"the execution has not reached it: step '{waiting[0]}' has not ended")
-    return _before(connection, execution, cells[step])
+    return _find_before(connection, execution, cells[step])
 
 
 def find_before_edit(
@@ -108,12 +108,12 @@ def find_before_edit(
     Returns:
         The checkpoint, and why it is not the current one; None if it is.
     """
-    same = _same_cells(old, new)
-    if _code_before(old, current.cell) <= same:
+    same = _count_same_cells(old, new)
+    if _count_code_before(old, current.cell) <= same:
         return current, None
-    found = [point for row in _last_runs(connection, execution) if (point := _left_by(connection, row))]
-    allowed = [p for p in found if p.snapshot and p.cell < current.cell and _code_before(old, p.cell) <= same]
-    changed = [index for index, _ in _code(old)][same]
+    found = [point for row in _list_last_runs(connection, execution) if (point := _find_after(connection, row))]
+    allowed = [p for p in found if p.snapshot and p.cell < current.cell and _count_code_before(old, p.cell) <= same]
+    changed = [index for index, _ in _list_code_cells(old)][same]
     return (allowed[-1] if allowed else Checkpoint()), f"cell {changed + 1} was edited after it ran"
 
 
@@ -127,8 +127,8 @@ def merge_outputs(old: "Document", new: "Document", first_cell: int) -> tuple["D
 
     from pauseflow_nb.runner import cell_statuses
 
-    passed = [index for index, _ in _code(old) if index < first_cell]
-    matched = [index for index, _ in _code(new)][: len(passed)]
+    passed = [index for index, _ in _list_code_cells(old) if index < first_cell]
+    matched = [index for index, _ in _list_code_cells(new)][: len(passed)]
     for before, after in zip(passed, matched, strict=True):
         source, target = old.cells[before], new.cells[after]
         target.outputs, target.execution_count = source.outputs, source.execution_count
@@ -161,19 +161,19 @@ def copy_snapshots(files: Files, source: str, target: str, points: Mapping[str, 
     return {name: copy(old, new, SnapshotRef(name, digest), execution=target) for name, digest in points.items()}
 
 
-def _last_runs(connection: sa.Connection, execution: str) -> list[Row]:
+def _list_last_runs(connection: sa.Connection, execution: str) -> list[Row]:
     """List the last run of each step, in the order of the notebook."""
     return list({row.step: row for row in steps.list_runs(connection, [execution])}.values())
 
 
-def _before(connection: sa.Connection, execution: str, cell: int) -> Checkpoint:
+def _find_before(connection: sa.Connection, execution: str, cell: int) -> Checkpoint:
     """Find the last checkpoint before a cell; the beginning if there is none."""
-    left = [_left_by(connection, run) for run in _last_runs(connection, execution) if run.cell < cell]
+    left = [_find_after(connection, run) for run in _list_last_runs(connection, execution) if run.cell < cell]
     found = [point for point in left if point is not None and point.snapshot is not None]
     return found[-1] if found else Checkpoint()
 
 
-def _left_by(connection: sa.Connection, run: Row) -> Checkpoint | None:
+def _find_after(connection: sa.Connection, run: Row) -> Checkpoint | None:
     """Return the checkpoint of a run; None if it has no snapshot, or the notebook did not continue after it."""
     if run.state == "finished":
         return Checkpoint(run.cell + 1, run.snapshot, run.digest, run.signature, run.step)
@@ -192,15 +192,15 @@ def find_step_cells(document: "Document") -> dict[str, int]:
     return {header.name: index for index, header in headers.items() if header.kind == "step"}
 
 
-def _code(document: "Document") -> list[tuple[int, "NotebookNode"]]:
+def _list_code_cells(document: "Document") -> list[tuple[int, "NotebookNode"]]:
     cells = enumerate(document.cells)
     return [(index, cell) for index, cell in cells if cell.cell_type == "code" and cell.source.strip()]
 
 
-def _code_before(document: "Document", index: int) -> int:
-    return sum(at < index for at, _ in _code(document))
+def _count_code_before(document: "Document", index: int) -> int:
+    return sum(at < index for at, _ in _list_code_cells(document))
 
 
-def _same_cells(old: "Document", new: "Document") -> int:
-    pairs = zip(_code(old), _code(new), strict=False)
+def _count_same_cells(old: "Document", new: "Document") -> int:
+    pairs = zip(_list_code_cells(old), _list_code_cells(new), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0][1].source == pair[1][1].source, pairs))

@@ -16,7 +16,7 @@ from pauseflow_nb.engine.plan import Plan, add_execution, plan_notebook
 from pauseflow_nb.engine.start_checks import require_room
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, published
+from pauseflow_nb.protocol import ChildRequest, SuspensionRequest, merge_exports
 from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.store import executions, steps, suspensions
 from pauseflow_nb.store.database import reading
@@ -59,11 +59,11 @@ class Open:
     #: Steps that lead to it.
     path: tuple[str, ...]
 
-    def is_at(self, step: str) -> bool:
+    def is_named(self, step: str) -> bool:
         """Whether a user's name for a step means this one: its name, its address, or its path with dots."""
         return step in (self.row.step, self.address, ".".join(self.path))
 
-    def is_below(self, step: str) -> bool:
+    def is_inside(self, step: str) -> bool:
         """Whether it is below the step that a user names."""
         return any(step in (self.path[n], ".".join(self.path[: n + 1])) for n in range(len(self.path)))
 
@@ -127,7 +127,7 @@ def gather(connection: sa.Connection, suspension: Row) -> Gathered:
     problems: list[str] = []
     for row in children:
         briefings = steps.brief_steps(connection, row.id)
-        shown = {name: published(run.exports) for name, run in briefings.items() if run.runs or run.exports}
+        shown = {name: merge_exports(run.exports) for name, run in briefings.items() if run.runs or run.exports}
         exports[row.nested["name"]] = shown
         if row.nested["check"] and row.state != "completed":
             problems.append(_problem(row))
@@ -138,18 +138,18 @@ def gather(connection: sa.Connection, suspension: Row) -> Gathered:
     return Gathered(incomplete, {**exports, "$notebooks": notebooks}, "; ".join(problems) or None)
 
 
-def open_below(connection: sa.Connection, execution: str) -> list[Open]:
+def list_open_below(connection: sa.Connection, execution: str) -> list[Open]:
     """List the open suspensions of an execution and of its nested executions."""
-    return list(_open_below(connection, execution, (), ()))
+    return list(_list_open_below(connection, execution, (), ()))
 
 
-def unended_below(connection: sa.Connection, execution: str) -> list[Row]:
+def list_unended_below(connection: sa.Connection, execution: str) -> list[Row]:
     """List the nested executions that have not ended, at every depth."""
     found = [row for row in executions.list_children(connection, execution) if row.ended_at is None]
-    return found + [below for row in found for below in unended_below(connection, row.id)]
+    return found + [below for row in found for below in list_unended_below(connection, row.id)]
 
 
-def _open_below(
+def _list_open_below(
     connection: sa.Connection, execution: str, names: tuple[str, ...], path: tuple[str, ...]
 ) -> Iterator[Open]:
     for row in suspensions.list_open(connection, execution):
@@ -158,7 +158,7 @@ def _open_below(
             yield Open(row, write_address(names, row.step), there)
             continue
         for child in executions.list_children(connection, execution, step=row.step, segment=row.segment):
-            yield from _open_below(connection, child.id, (*names, child.nested["name"]), there)
+            yield from _list_open_below(connection, child.id, (*names, child.nested["name"]), there)
 
 
 def _plan(parent: Row, request: ChildRequest) -> Plan:

@@ -21,7 +21,7 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.notifications import deliver
 from pauseflow_nb.protocol import MessageRequest
 from pauseflow_nb.store import executions, segments, suspensions
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import add_line
 from pauseflow_nb.store.database import now, reading
 from pauseflow_nb.store.executions import Row
 
@@ -218,4 +218,4 @@ def _send_one(store: OpenStore, row: Row) -> None:
             log.warning("%s", problem, extra={"execution": row.execution})
     what = "reminded" if problem is None else "not reminded"
     where = {"segment": row.segment, "step": row.step}
-    store.change(lambda connection: note(connection, row.execution, what, "clock", **where, text=problem))
+    store.change(lambda connection: add_line(connection, row.execution, what, "clock", **where, text=problem))

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from pauseflow_nb.actions import name_decision
-from pauseflow_nb.identity import in_words
+from pauseflow_nb.identity import describe_actor
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import iso
 from pauseflow_nb.store.executions import Row
@@ -31,7 +31,7 @@ class HasEnded(Protocol):
 def describe_end(row: Row | HasEnded) -> str:
     """Describe how an execution ended, and who or what ended it."""
     reason = row.reason or {}
-    return f"{name_decision(None, _action(row), by=str(reason.get('by') or ''))} by {_by_whom(row)}."
+    return f"{name_decision(None, _describe_action(row), by=str(reason.get('by') or ''))} by {_describe_person(row)}."
 
 
 def describe_ending_decision(row: Row | HasEnded, suspension: Row | None) -> "Decision":
@@ -39,9 +39,9 @@ def describe_ending_decision(row: Row | HasEnded, suspension: Row | None) -> "De
     from pauseflow_nb.runner.cards import Decision  # lazily: a server that ends nothing needs no notebooks
 
     reason = row.reason or {}
-    action = _action(row)
+    action = _describe_action(row)
     return Decision(
-        _by_whom(row),
+        _describe_person(row),
         action,
         by=str(reason.get("by") or ""),
         known_by=str(reason.get("known_by") or ""),
@@ -51,15 +51,15 @@ def describe_ending_decision(row: Row | HasEnded, suspension: Row | None) -> "De
     )
 
 
-def _action(row: Row | HasEnded) -> str:
+def _describe_action(row: Row | HasEnded) -> str:
     is_timeout = (row.reason or {}).get("kind") == "timeout"
     return "timeout" if is_timeout else {"cancelled": "cancel"}.get(row.state, row.state)
 
 
-def _by_whom(row: Row | HasEnded) -> str:
+def _describe_person(row: Row | HasEnded) -> str:
     from pauseflow_nb.runner.card_text import format_moment  # lazily: see above
 
     reason = row.reason or {}
-    who = in_words(str(reason["by"]), reason) if reason.get("by") else "nobody known"
+    who = describe_actor(str(reason["by"]), reason) if reason.get("by") else "nobody known"
     text = f": {reason['text']}" if reason.get("text") else ""
     return f"{who}{format_moment(iso(row.ended_at) or '')}{text}"

@@ -149,8 +149,8 @@ def _finish(store: OpenStore, row: Row, name: str, live: "Document | None") -> P
 
 def _close(document: "Document", row: Row, suspension: Row | None, last: Row | None) -> None:
     """Write the decision below the question, and why it had no effect if that is the case."""
-    from pauseflow_nb.runner.cards import close_document, describe_decision, put_decision  # lazily: see above
-    from pauseflow_nb.runner.notices import put_ending
+    from pauseflow_nb.runner.cards import close_document, describe_decision, write_decision  # lazily: see above
+    from pauseflow_nb.runner.notices import write_ending
 
     reason = row.reason or {}
     # Not for the segment's own question, which may be of the same step and has another answer than the wake; nor
@@ -159,9 +159,9 @@ def _close(document: "Document", row: Row, suspension: Row | None, last: Row | N
     if last is not None and last.wake is not None and not is_suspended and last.how != "refused":
         # It was answered, but no kernel has started with the answer, which would have written it.
         wake = Wake.from_dict(last.wake)
-        put_decision(document, wake.step, describe_decision(wake, wake.callback))
+        write_decision(document, wake.step, describe_decision(wake, wake.callback))
     if reason.get("kind") == "environment" and last is not None:
-        put_ending(document, last.first_cell, describe_end(row))
+        write_ending(document, last.first_cell, describe_end(row))
     close_document(document, suspension.step if suspension else "", describe_ending_decision(row, suspension))
 
 

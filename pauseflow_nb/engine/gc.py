@@ -59,14 +59,18 @@ def clean(store: OpenStore, *, older_than: timedelta, dry_run: bool = False, gra
     if dry_run:
         return Cleaned(tuple(old), 0, 0)
     before = store.files.used()
-    removed_executions = tuple(execution for execution in old if _without_harm(_remove, store, execution, older_than))
+    removed_executions = tuple(
+        execution for execution in old if _skip_if_damaged(_remove, store, execution, older_than)
+    )
     # Listed before the rows are read, so that new files of an execution are not in the list.
     listed = {folder: dict(store.files.ages(folder)) for folder in store.files.folders()}
-    removed = sum(_without_harm(_tidy, store, folder, ages, grace) or 0 for folder, ages in listed.items())
+    removed = sum(
+        _skip_if_damaged(_remove_unneeded, store, folder, ages, grace) or 0 for folder, ages in listed.items()
+    )
     return Cleaned(removed_executions, removed, max(before - store.files.used(), 0), trim(store))
 
 
-def _without_harm(clean: Callable[..., T], store: OpenStore, execution: str, *more: Any) -> T | None:
+def _skip_if_damaged(clean: Callable[..., T], store: OpenStore, execution: str, *more: Any) -> T | None:
     """Clean one execution; skip it if it cannot be read, so that the others are still cleaned."""
     try:
         return clean(store, execution, *more)
@@ -103,7 +107,7 @@ def _remove(store: OpenStore, execution: str, older_than: timedelta) -> bool:
     return True
 
 
-def _tidy(store: OpenStore, execution: str, ages: dict[str, float], grace: timedelta) -> int:
+def _remove_unneeded(store: OpenStore, execution: str, ages: dict[str, float], grace: timedelta) -> int:
     """Remove unneeded files in the folder of one execution; return their number."""
     old = [name for name, age in ages.items() if age > grace.total_seconds()]
     with reading(store.engine) as connection:

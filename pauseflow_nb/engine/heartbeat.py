@@ -71,7 +71,7 @@ class Presence:
         except PauseflowError as problem:
             log.warning("did not say goodbye: %s", problem)
 
-    def become(self, kind: str) -> None:
+    def change_kind(self, kind: str) -> None:
         """Change the kind of this process in its row."""
         self._kind = kind
         self._beat()
@@ -107,9 +107,9 @@ class Presence:
             beat, count = before.get(row.id, (row.beat, 0))
             self._unchanged[row.id] = (row.beat, count + 1 if beat == row.beat else 0)
             if self._unchanged[row.id][1] >= BEATS_OF_SILENCE:
-                self._bury(row, on_dead)
+                self._remove_dead(row, on_dead)
 
-    def _bury(self, row: Row, on_dead: Callable[[Row], None]) -> None:
+    def _remove_dead(self, row: Row, on_dead: Callable[[Row], None]) -> None:
         log.warning("took %s %s for dead", row.kind, row.id)
         # First the work that it left, then its row: if we die in between, another process finds the row again.
         on_dead(row)

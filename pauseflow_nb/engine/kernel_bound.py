@@ -46,7 +46,7 @@ def explain_loss(connection: sa.Connection, execution: str, kernel_variables: li
     runs = sorted(steps.list_runs(connection, [execution]), key=lambda run: int(run.cell))
     step = next((run.step for run in runs if run.cell >= first), None)
     unsaved = [Unsaved.from_dict(each) for each in kernel_variables]
-    variables = [f"{each.name} ({each.type_name}{_made_in(each)}; {each.reason})" for each in unsaved]
+    variables = [f"{each.name} ({each.type_name}{_describe_maker(each)}; {each.reason})" for each in unsaved]
     return Failure("KernelLost", str(KernelLost(execution, variables, step)))
 
 
@@ -61,5 +61,5 @@ def lose(connection: sa.Connection, segment: Row, row: Row, by: str) -> None:
     executions.end(connection, row.id, "failed", by=by, reason=reason, error=asdict(failure), record_after=0.0)
 
 
-def _made_in(unsaved: Unsaved) -> str:
+def _describe_maker(unsaved: Unsaved) -> str:
     return "" if unsaved.cell is None else f", made in cell {unsaved.cell + 1}"

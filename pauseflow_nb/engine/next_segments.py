@@ -60,8 +60,8 @@ def _wake_all(
     connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], action: str, moment: float
 ) -> None:
     signed = _queue_all(connection, jobs, settlements, moment)
-    lines = [_line(each, action, signed.get(each.suspension.execution, {})) for each in settlements]
-    audit.note_all(connection, lines, moment)
+    lines = [_make_audit_line(each, action, signed.get(each.suspension.execution, {})) for each in settlements]
+    audit.add_lines(connection, lines, moment)
 
 
 def _queue_all(
@@ -127,7 +127,7 @@ def complete_envelope(settlement: Settlement, moment: str) -> dict[str, JSON] | 
     return envelope
 
 
-def _line(settlement: Settlement, action: str, signed: Mapping[str, JSON]) -> audit.Line:
+def _make_audit_line(settlement: Settlement, action: str, signed: Mapping[str, JSON]) -> audit.Line:
     suspension = settlement.suspension
     details: dict[str, Any] = {"action": action, "decision": name_settlement(suspension, action, settlement.by)}
     details |= {} if settlement.comment is None else {"comment": settlement.comment}

@@ -46,7 +46,7 @@ def attach(store: OpenStore, execution: str, process: str) -> bool:
             return False
         workers.beat(connection, process, "attached", None)
         executions.attach(connection, execution, process)
-        audit.note(connection, execution, "attached", process, segment=segment.n)
+        audit.add_line(connection, execution, "attached", process, segment=segment.n)
         if segment.state != "ended":
             # Its job, if there is one, will do nothing.
             segments.release(connection, segment, crashed=segment.state == "running", new_job=True)
@@ -73,7 +73,7 @@ def detach(store: OpenStore, execution: str, *, process: str | None = None) -> N
         executions.attach(connection, execution, None)
         if row.state in FINAL:
             return
-        audit.note(connection, execution, "detached", row.attached_to, segment=segment.n)
+        audit.add_line(connection, execution, "detached", row.attached_to, segment=segment.n)
         if segment.bound is not None:
             # The kernel that it needs has ended, or ends with the process.
             lose(connection, segment, row, row.attached_to)

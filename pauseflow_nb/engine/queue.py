@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.authorization import Callback, NotJudged, judge_callback
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.cancelling import cancel, cancel_children
-from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.children import list_open_below, list_unended_below
 from pauseflow_nb.engine.group_commit import (
     MOST_TOGETHER,
     Answer,
@@ -245,7 +245,7 @@ class Queue(Reader):
 
         with reading(self.engine) as connection:
             self._row(connection, execution)
-            below = [row.id for row in unended_below(connection, execution)]
+            below = [row.id for row in list_unended_below(connection, execution)]
         for id_ in (execution, *below):
             self.change(lambda connection, id_=id_: change(connection, id_))  # type: ignore[misc]
 
@@ -272,7 +272,7 @@ class Queue(Reader):
                 raise CannotSuspend(execution, row.state, row.parent)
             if row.state in ("queued", "running", "paused"):
                 executions.ask_to_suspend(connection, execution, by)
-                audit.note(connection, execution, "to be suspended", by, segment=row.segment)
+                audit.add_line(connection, execution, "to be suspended", by, segment=row.segment)
                 return True
             return False
 
@@ -290,9 +290,9 @@ class Queue(Reader):
 
     def _choose(self, connection: sa.Connection, execution: str, step: str | None) -> Row:
         state = self._row(connection, execution).state
-        found = open_below(connection, execution)
+        found = list_open_below(connection, execution)
         if step is not None:
-            found = [one for one in found if one.is_at(step)] or [one for one in found if one.is_below(step)]
+            found = [one for one in found if one.is_named(step)] or [one for one in found if one.is_inside(step)]
         if not found:
             raise NotSuspended(execution, state, step)
         if len(found) > 1:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from pauseflow_nb.actions import ACTIONS, USUAL_ACTIONS, button_labels
-from pauseflow_nb.decisions.statement import summarise
+from pauseflow_nb.decisions.statement import summarize
 from pauseflow_nb.engine.authorization import find_not_allowed, list_refusals
-from pauseflow_nb.engine.children import open_below, unended_below
+from pauseflow_nb.engine.children import list_open_below, list_unended_below
 from pauseflow_nb.engine.decision_records import count_unwritten
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import StoreDamaged, UnknownExecution
@@ -28,9 +28,9 @@ from pauseflow_nb.store.listing import find_beginning, find_ids
 from pauseflow_nb.store.triggers import name_starts
 from pauseflow_nb.store.views import (
     allowed_actions,
-    execution_views,
+    format_data,
     list_losses,
-    shown_data,
+    make_views,
     view_approvals,
     view_labels,
 )
@@ -94,7 +94,7 @@ class Reader(OpenStore):
         """
         links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
-            found = execution_views(connection, [execution], links=links, history=history)
+            found = make_views(connection, [execution], links=links, history=history)
             if not found:
                 raise UnknownExecution(execution)
             found[0]["decisions"] = _show_records(connection, execution, envelopes=envelopes)
@@ -108,9 +108,9 @@ class Reader(OpenStore):
         """
         with reading(self.engine) as connection:
             states = {self._row(connection, execution).state}
-            states |= {row.state for row in unended_below(connection, execution)}
+            states |= {row.state for row in list_unended_below(connection, execution)}
             # If none is open, all the notebooks that it waits for have ended.
-            return states <= _WAITING and bool(open_below(connection, execution))
+            return states <= _WAITING and bool(list_open_below(connection, execution))
 
     def variables(self, execution: str) -> "tuple[VariableReport, ...]":
         """List the variables in the last checkpoint, largest first, without loading them.
@@ -178,7 +178,7 @@ class Reader(OpenStore):
         links = self.link_maker() if with_links else None
         with reading(self.engine) as connection:
             found = find_ids(connection, states=states, text=text, after=after, limit=limit, offset=offset)
-            return execution_views(connection, found, links=links)
+            return make_views(connection, found, links=links)
 
     def audit(self, execution: str) -> Views:
         """Read the audit trail of an execution, oldest first.
@@ -236,7 +236,7 @@ class Reader(OpenStore):
             "step": claim.step,
             "suspension": found.state if found is not None else "running" if early else "void",
             **{name: getattr(found, name, None) for name in _QUESTION},
-            "data_as_text": shown_data(getattr(found, "data", None)),
+            "data_as_text": format_data(getattr(found, "data", None)),
             "shown": None if found is None or found.shown is None else found.shown["digest"],
             "allow": list(USUAL_ACTIONS) if found is None else allowed_actions(found.rules),
             "not_allowed": None if found is None else find_not_allowed(found, claim.action),
@@ -400,7 +400,7 @@ def _find_comment(connection: sa.Connection, suspension: Row, execution: Row) ->
 
 def _show_records(connection: sa.Connection, execution: str, *, envelopes: bool) -> Views:
     try:
-        found = [summarise(each.signed) for each in decisions.list_brief(connection, execution)]
+        found = [summarize(each.signed) for each in decisions.list_brief(connection, execution)]
         if envelopes:
             whole = decisions.list_all(connection, execution)
             found = [{**each, "envelope": envelope} for each, envelope in zip(found, whole, strict=True)]

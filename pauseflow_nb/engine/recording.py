@@ -16,7 +16,7 @@ from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Loss, MessageRequest, Outcome, PauseAnswer, PauseQuestion
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store import executions, segments, steps, suspensions, triggers
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import add_line
 from pauseflow_nb.store.database import iso
 from pauseflow_nb.user_secrets.providers import Providers
 
@@ -37,11 +37,11 @@ class Recording:
 
     def on_kernel(self, pid: int) -> None:
         """Report it."""
-        self._attempt.tell("kernel", pid=pid, segment=self._segment.n)
+        self._attempt.report_event("kernel", pid=pid, segment=self._segment.n)
 
     def on_cell(self, index: int, done: int) -> None:
         """Record the progress, at most twice a second."""
-        self._attempt.tell("cell", cell=index, done=done, total=self._attempt.execution.cells_total)
+        self._attempt.report_event("cell", cell=index, done=done, total=self._attempt.execution.cells_total)
         moment = time.monotonic()
         if moment - self._progress_at > _PROGRESS_SECONDS:
             self._progress_at = moment
@@ -58,11 +58,11 @@ class Recording:
             segments.set_losses(connection, self._segment.execution, self._segment.n, known + added)
             texts: list[JSON] = [str(loss) for loss in losses]
             by = str(self._segment.worker)
-            note(connection, self._segment.execution, "missed", by, segment=self._segment.n, losses=texts)
+            add_line(connection, self._segment.execution, "missed", by, segment=self._segment.n, losses=texts)
 
         self._attempt.change(change)
         for loss in losses:
-            self._attempt.tell("said", text=f"⚠ {loss}")
+            self._attempt.report_event("said", text=f"⚠ {loss}")
 
     def on_step_start(self, step: str, run: int, attempt: int, cell: int) -> None:
         """Record the start before the step does anything, so that an attempt after a crash knows of it."""
@@ -72,7 +72,7 @@ class Recording:
             steps.begin(connection, self._segment.execution, self._segment.n, step, run=run, cell=cell)
 
         self._attempt.change(change)
-        self._attempt.tell("step", step=step, run=run, attempt=attempt)
+        self._attempt.report_event("step", step=step, run=run, attempt=attempt)
 
     def on_checkpoint(self, next_cell: int, outcome: Outcome, document: Document) -> None:
         """Record a finished step, which never runs again."""
@@ -100,7 +100,7 @@ class Recording:
         def change(connection: sa.Connection) -> None:
             self._attempt.require_current(connection)
             record_checks(connection, self._segment.execution, checks)
-            note(
+            add_line(
                 connection,
                 self._segment.execution,
                 "checked",
@@ -118,7 +118,9 @@ class Recording:
         self._attempt.replace_document(name)
         for check in checks:
             if check["is_drift"]:
-                self._attempt.tell("said", text=f"⚠ {check['name']} has changed since it was shown: {check['reason']}")
+                self._attempt.report_event(
+                    "said", text=f"⚠ {check['name']} has changed since it was shown: {check['reason']}"
+                )
 
     def find_answer(self, question: PauseQuestion, cell: int) -> PauseAnswer | None:
         """Open the suspension in the first call; look for an answer, also of the clock, in later calls."""
@@ -127,7 +129,7 @@ class Recording:
             is_open = self._attempt.change(lambda connection: self._ask(connection, claim, question, cell))
             self._question = question
             if is_open:
-                self._attempt.tell("suspended", view=self._store.view(claim.execution))
+                self._attempt.report_event("suspended", view=self._store.view(claim.execution))
         try:
             row = self._clock.read_suspension(claim)
         except StoreUnavailable as problem:
@@ -137,7 +139,7 @@ class Recording:
             raise Fenced
         if row.state == "open":
             return None
-        self._attempt.tell("queued", view=self._store.view(claim.execution))
+        self._attempt.report_event("queued", view=self._store.view(claim.execution))
         return PauseAnswer(row.action, row.envelope, row.settled_by or "", iso(row.settled_at) or "")
 
     def _ask(self, connection: sa.Connection, claim: Claim, question: PauseQuestion, cell: int) -> bool:
@@ -148,12 +150,12 @@ class Recording:
             outcome = Outcome("suspended", question.step, question.run, question.ordinal, suspension=question.request)
             shown = self._attempt.note_shown(connection, outcome, cell)
             suspensions.add(connection, claim.execution, claim.segment, outcome, cell, shown=shown)
-            note(connection, claim.execution, "paused", by, segment=claim.segment, step=question.step)
+            add_line(connection, claim.execution, "paused", by, segment=claim.segment, step=question.step)
         elif row.state == "settled" and question.refusals:
             suspensions.reopen(connection, row, question.errors)
             suspensions.set_shown(connection, row, add_errors(row.shown, question.errors))
             problem = {"status": 422, "errors": question.errors}
-            note(connection, claim.execution, "refused", by, segment=claim.segment, step=question.step, **problem)
+            add_line(connection, claim.execution, "refused", by, segment=claim.segment, step=question.step, **problem)
         elif row.state != "open":
             return False
         executions.set_state(connection, execution.id, "paused")
@@ -189,18 +191,18 @@ class Recording:
             self._attempt.require_current(connection)
             executions.ask_to_suspend(connection, self._segment.execution, None)
             by = str(self._segment.worker)
-            note(connection, self._segment.execution, "not suspended", by, segment=self._segment.n, text=problem)
+            add_line(connection, self._segment.execution, "not suspended", by, segment=self._segment.n, text=problem)
 
         self._attempt.change(change)
-        self._attempt.tell("said", text=f"it was not suspended: {problem}")
+        self._attempt.report_event("said", text=f"it was not suspended: {problem}")
 
     def on_output(self, cell: int, output: NotebookNode) -> None:
         """Report it."""
-        self._attempt.tell("output", cell=cell, output=output)
+        self._attempt.report_event("output", cell=cell, output=output)
 
     def on_update(self, cell: int, output: NotebookNode) -> None:
         """Report it."""
-        self._attempt.tell("updated", cell=cell, output=output)
+        self._attempt.report_event("updated", cell=cell, output=output)
 
     def _progress(self, connection: sa.Connection, done: int) -> None:
         if not segments.mark_seen(connection, self._segment):

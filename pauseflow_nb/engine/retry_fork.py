@@ -73,7 +73,7 @@ class _Retry:
             # No cell ran without the missing variables: the next segment checks again.
             segments.set_losses(connection, self.execution, segment.n, [])
         details: dict[str, Any] = {"cell": first_cell, "after": point.step}
-        audit.note(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
+        audit.add_line(connection, self.execution, "retried", self.by, segment=segment.n + 1, **details)
         executions.set_state(connection, self.execution, "queued", cells_done=first_cell)
         settling = Settling(connection, self.store.jobs)
         settling.queue_segment(NewSegment(self.execution, segment.n + 1, first_cell, point.wake, point))
@@ -345,8 +345,8 @@ class _Fork:
         )
         executions.set_state(connection, self.id, "queued", cells_done=point.cell)
         origin = {"source": self.source.id, "cell": point.cell}
-        audit.note(connection, self.id, "forked", self.by, segment=0, **origin)
-        audit.note(connection, self.source.id, "forked", self.by, segment=self.source.segment, sibling=self.id)
+        audit.add_line(connection, self.id, "forked", self.by, segment=0, **origin)
+        audit.add_line(connection, self.source.id, "forked", self.by, segment=self.source.segment, sibling=self.id)
         if self.attached_to is not None:
             workers.beat(connection, self.attached_to, "attached", None)
 

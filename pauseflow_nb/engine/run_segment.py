@@ -42,7 +42,7 @@ from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.observer import SegmentEnd
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.store import executions, keys, segments, steps, suspensions, triggers
-from pauseflow_nb.store.audit import find_last, note
+from pauseflow_nb.store.audit import add_line, find_last
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.user_secrets.providers import Providers
@@ -226,7 +226,7 @@ class Segments:
         steps.interrupt(connection, execution, n, claimed.first_cell)
         started = row.started_at or claimed.attempt_at
         executions.set_state(connection, execution, "running", started_at=started)
-        note(connection, execution, "running", self._process, segment=n, attempt=claimed.attempt)
+        add_line(connection, execution, "running", self._process, segment=n, attempt=claimed.attempt)
         row = executions.find(connection, execution)
         assert row is not None
         # Here, while the row is locked: a withdrawal of keys signs the snapshots again.
@@ -240,7 +240,9 @@ class Segments:
         ending = Ending(self._make_attempt(claimed.execution, claimed.segment))
         with reading(self._queue.engine) as connection:
             last = find_last(connection, claimed.execution.id, "crashed")
-        how = ending.fail("crashed", _too_often(claimed, None if last is None else last["details"].get("text")))
+        how = ending.fail(
+            "crashed", _make_crash_failure(claimed, None if last is None else last["details"].get("text"))
+        )
         finish_notebook(self._queue, claimed.execution.id, lost)
         return how
 
@@ -361,11 +363,11 @@ class Segments:
             links=self._queue.link_maker(),
             is_checked=is_full or self._queue.files.is_shared,
             may_defer=not is_full,
-            unkept=self._why_unkept(segment),
+            unkept=self._find_reason_to_end_kernel(segment),
             secrets=find_secrets(claimed.execution, segment, document, providers),
         )
 
-    def _why_unkept(self, segment: Row) -> str | None:
+    def _find_reason_to_end_kernel(self, segment: Row) -> str | None:
         """Return why a pause may not keep the kernel of a segment; None if it may."""
         if self._keeper is None:
             return "this command ends at the pause, and the kernel with it"
@@ -389,7 +391,7 @@ def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:
     return SegmentEnd("failed", end.next_cell, None, failure, environment=True)
 
 
-def _too_often(claimed: _Claimed, last: str | None) -> Failure:
+def _make_crash_failure(claimed: _Claimed, last: str | None) -> Failure:
     running = [step for step, briefing in claimed.steps.items() if briefing.interrupted]
     text = f"the kernel or its worker ended {claimed.segment.crashes} times in a row before a step was finished"
     text += f"; the last time: {last}" if last else ""

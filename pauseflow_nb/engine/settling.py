@@ -22,10 +22,10 @@ from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of, people
 from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, answer_in, has_answer
+from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, extract_answer, has_answer
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, segments, steps, suspensions
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import add_line
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.segments import NewSegment
@@ -123,7 +123,7 @@ class Settling:
             suspensions.set_verdict(self.connection, early, verdict)
             if verdict not in ("settled", "approved"):
                 details = {"action": early.action, "verdict": verdict}
-                note(self.connection, execution, "ignored", early.by, segment=segment, step=early.step, **details)
+                add_line(self.connection, execution, "ignored", early.by, segment=segment, step=early.step, **details)
 
     def ask_again(self, suspension: Row, errors: list[dict[str, JSON]]) -> None:
         """Reopen a suspension whose answer the notebook's own validators refused; the caller holds the rows."""
@@ -231,7 +231,7 @@ class Settling:
             sent_back={
                 **known,
                 "comment": find_comment(envelope),
-                "data": answer_in(envelope) if has_answer(envelope) else None,
+                "data": extract_answer(envelope) if has_answer(envelope) else None,
             },
         )
         record_decision(self.connection, suspension, describe_decision(wake), seen=callback.seen)
@@ -263,7 +263,9 @@ class Settling:
             settled = suspensions.lock(self.connection, claim)
         except StoreDamaged as problem:
             # A row that cannot be read must not prevent the end of its execution.
-            note(self.connection, claim.execution, "unrecorded", "engine", segment=claim.segment, problem=str(problem))
+            add_line(
+                self.connection, claim.execution, "unrecorded", "engine", segment=claim.segment, problem=str(problem)
+            )
             return
         if row is not None and settled is not None:
             record_decision(self.connection, settled, describe_ending_decision(row, settled), seen=seen)
@@ -352,7 +354,9 @@ class Settling:
                 429, claim, error="too many callbacks arrived before this step has ended: send it again later"
             )
         action = {"action": callback.action}
-        note(self.connection, claim.execution, "kept", callback.by, segment=claim.segment, step=claim.step, **action)
+        add_line(
+            self.connection, claim.execution, "kept", callback.by, segment=claim.segment, step=claim.step, **action
+        )
         return self._respond(202, claim, action=callback.action)
 
     def _repeated(self, claim: Claim, callback: Callback, suspension: Row) -> Response:
@@ -387,7 +391,7 @@ class Settling:
 
     def _note(self, suspension: Row, what: str, by: str, **details: Any) -> None:
         where = {"segment": suspension.segment, "step": suspension.step}
-        note(self.connection, suspension.execution, what, by, **where, **details)
+        add_line(self.connection, suspension.execution, what, by, **where, **details)
 
 
 def wakes_in_time(suspension: Row) -> bool:

@@ -57,7 +57,7 @@ def send_trace(engine: sa.Engine, execution: str) -> None:
     """
     if not any(os.environ.get(name) for name in _ENDPOINTS):
         return
-    exporter = _exporter()
+    exporter = _make_exporter()
     if exporter is None:
         return
     try:
@@ -69,7 +69,7 @@ def send_trace(engine: sa.Engine, execution: str) -> None:
 
 
 @functools.cache
-def _exporter() -> "SpanExporter | None":
+def _make_exporter() -> "SpanExporter | None":
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
@@ -95,10 +95,15 @@ def _read_spans(engine: sa.Engine, execution: str) -> list[_Span]:
         waited = read_rows(suspensions, suspensions.c.step, suspensions.c.segment, suspensions.c.ordinal,
                          suspensions.c.kind, suspensions.c.action, suspensions.c.since,
                          suspensions.c.settled_at)  # fmt: skip
-    return [_root(row), *_ran(ran, row.ended_at), *_stepped(stepped, row.ended_at), *_waited(waited, row.ended_at)]
+    return [
+        _make_root_span(row),
+        *_make_segment_spans(ran, row.ended_at),
+        *_make_step_spans(stepped, row.ended_at),
+        *_make_wait_spans(waited, row.ended_at),
+    ]
 
 
-def _root(row: Row) -> _Span:
+def _make_root_span(row: Row) -> _Span:
     attributes: _Attributes = {
         "pauseflow.execution": row.id,
         "pauseflow.notebook": row.notebook,
@@ -115,7 +120,7 @@ def _root(row: Row) -> _Span:
     )
 
 
-def _ran(rows: Iterable[Row], end: float) -> Iterator[_Span]:
+def _make_segment_spans(rows: Iterable[Row], end: float) -> Iterator[_Span]:
     for row in rows:
         if row.started_at is not None:
             attributes: _Attributes = {"pauseflow.segment": row.n, "pauseflow.attempts": row.attempt}
@@ -126,7 +131,7 @@ def _ran(rows: Iterable[Row], end: float) -> Iterator[_Span]:
             )
 
 
-def _stepped(rows: Iterable[Row], end: float) -> Iterator[_Span]:
+def _make_step_spans(rows: Iterable[Row], end: float) -> Iterator[_Span]:
     for row in rows:
         attributes: _Attributes = {
             "pauseflow.step": row.step,
@@ -138,7 +143,7 @@ def _stepped(rows: Iterable[Row], end: float) -> Iterator[_Span]:
         yield _Span(key, parent, row.step, row.started_at, row.ended_at or end, attributes, row.state == "failed")
 
 
-def _waited(rows: Iterable[Row], end: float) -> Iterator[_Span]:
+def _make_wait_spans(rows: Iterable[Row], end: float) -> Iterator[_Span]:
     for row in rows:
         attributes: _Attributes = {"pauseflow.step": row.step, "pauseflow.kind": row.kind}
         attributes |= {} if row.action is None else {"pauseflow.action": row.action}
@@ -152,7 +157,7 @@ def _to_otel(execution: str, span: _Span) -> "ReadableSpan":
     from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
     def context(key: _Key) -> SpanContext:
-        trace, own = _number(16, execution), _number(8, execution, *key)
+        trace, own = _derive_id(16, execution), _derive_id(8, execution, *key)
         return SpanContext(trace, own, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
     # `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override this name.
@@ -169,6 +174,6 @@ def _to_otel(execution: str, span: _Span) -> "ReadableSpan":
     )
 
 
-def _number(size: int, *parts: str | int) -> int:
+def _derive_id(size: int, *parts: str | int) -> int:
     """Derive a number of some bytes that is the same in every process."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=size).digest(), "big")

@@ -44,7 +44,7 @@ def end_all_unanswered(connection: sa.Connection, overdue: Sequence[Row], moment
         )
         for each in overdue
     ]
-    audit.note_all(connection, lines, moment)
+    audit.add_lines(connection, lines, moment)
     endings = [make_ending(each) for each in overdue]
     made = [
         MadeDecision(each, describe_ending_decision(_Ended(ending.state, ending.reason, moment), each), None)

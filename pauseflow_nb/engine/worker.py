@@ -143,7 +143,7 @@ class _Worker:
             self._record_patiently(dbos._sys_db)  # noqa: SLF001
             self._is_launched.set()
             try:
-                self._presence.become("worker")
+                self._presence.change_kind("worker")
                 on_ready(self._presence.name)
                 while not stop.wait(_SWEEP_SECONDS):
                     self._sweep()

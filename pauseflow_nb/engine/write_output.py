@@ -100,13 +100,13 @@ class PatientOutput(OutputFile):
 
     def _failed(self, problem: PauseflowError) -> None:
         if self.problem is None:
-            self._say(f"the output was not written: {problem}")
+            self._report(f"the output was not written: {problem}")
         self.problem = problem
 
     def _moved(self, path: str) -> None:
-        self._say(f"the output was changed by another program; this execution now writes to {path}")
+        self._report(f"the output was changed by another program; this execution now writes to {path}")
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         # The observer of the run gets the event, and would report it twice.
         level = logging.WARNING if self._on_event is ignore else logging.INFO
         log.log(level, "%s", text, extra={"execution": self._execution_id})

@@ -208,12 +208,14 @@ class _Drawing:
         texts = self.entries.get(name, [])
         if field.is_flat_list and field.item is not None:
             if field.item.kind == "choice":
-                return Control(name, "choices", texts=_chosen(field.item, texts), options=_options(field.item), **about)
-            return Control(name, "lines", texts=texts, hints=_limits(field), **about)
+                return Control(
+                    name, "choices", texts=_find_chosen(field.item, texts), options=_list_options(field.item), **about
+                )
+            return Control(name, "lines", texts=texts, hints=_list_limits(field), **about)
         if field.kind == "choice":
-            return Control(name, "choice", texts=_chosen(field, texts), options=_options(field), **about)
+            return Control(name, "choice", texts=_find_chosen(field, texts), options=_list_options(field), **about)
         kind = "json" if field.kind == "list" else _KINDS.get(field.kind, field.kind)
-        return Control(name, kind, texts=texts, hints=_hints(field, texts), **about)
+        return Control(name, kind, texts=texts, hints=_make_hints(field, texts), **about)
 
     def _union(self, field: Field, name: str, about: dict[str, Any]) -> Control:
         chooser = chooser_name(name)
@@ -238,16 +240,16 @@ class _Drawing:
         ]
         blank_entries = write_entries(field.item, field.item.initial, f"{name}/~n")
         blank = _Drawing(blank_entries, {}).control(field.item, f"{name}/~n")
-        return Control(name, "rows", fields=rows, row=replace(blank, label=label), hints=_limits(field), **about)
+        return Control(name, "rows", fields=rows, row=replace(blank, label=label), hints=_list_limits(field), **about)
 
 
-def _chosen(field: Field, texts: list[str]) -> list[str]:
+def _find_chosen(field: Field, texts: list[str]) -> list[str]:
     """Return the options that texts mean; texts of no option are dropped."""
     found = [find_option(field, text) for text in texts]
     return [text for text in found if text is not None]
 
 
-def _options(field: Field) -> list[tuple[str, str]]:
+def _list_options(field: Field) -> list[tuple[str, str]]:
     labels = field.choice_labels or [""] * len(field.choices)
     return [
         (text := text_of_choice(each), label or (each if isinstance(each, str) else text))
@@ -255,19 +257,19 @@ def _options(field: Field) -> list[tuple[str, str]]:
     ]
 
 
-def _hints(field: Field, texts: list[str]) -> dict[str, JSON]:
-    hints: dict[str, JSON] = {**_HINTS.get(field.kind, {}), **_limits(field)}
+def _make_hints(field: Field, texts: list[str]) -> dict[str, JSON]:
+    hints: dict[str, JSON] = {**_HINTS.get(field.kind, {}), **_list_limits(field)}
     text = texts[-1] if texts else ""
     if field.kind == "text":
         hints["type"] = _TYPES.get(str(field.schema.get("format")), "text")
     elif field.kind in ("date", "time", "datetime"):
-        hints.update(_moment_hints(field, text))
+        hints.update(_make_moment_hints(field, text))
     elif field.kind == "json":
         hints["placeholder"] = "[1, 2]" if field.schema.get("type") == "array" else '{"a": 1}'
     return hints
 
 
-def _moment_hints(field: Field, text: str) -> dict[str, JSON]:
+def _make_moment_hints(field: Field, text: str) -> dict[str, JSON]:
     """Choose the input that can show the value exactly: those of browsers have no time zone and no microseconds."""
     day, _, time = text.partition("T") if field.kind == "datetime" else ("", "", text)
     fits = {
@@ -282,7 +284,7 @@ def _moment_hints(field: Field, text: str) -> dict[str, JSON]:
     return {**zone, **step, "type": {"datetime": "datetime-local"}.get(field.kind, field.kind)}
 
 
-def _limits(field: Field) -> dict[str, JSON]:
+def _list_limits(field: Field) -> dict[str, JSON]:
     names = {
         "minimum": "min",
         "maximum": "max",

@@ -73,7 +73,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
     """
     from jsonschema_rs import Draft202012Validator
 
-    with no_panics():
+    with convert_panics():
         return Draft202012Validator(
             translate(json.loads(text)),
             formats=_FORMATS,
@@ -84,7 +84,7 @@ def compile_schema(text: str) -> "Draft202012Validator":
 
 
 @contextmanager
-def no_panics() -> Iterator[None]:
+def convert_panics() -> Iterator[None]:
     """Convert a panic in jsonschema-rs, which is not an `Exception` and would end the process, to a ValueError."""
     try:
         yield
@@ -109,7 +109,7 @@ def translate(schema: JSON) -> JSON:
             matcher(value)
             translated[PATTERN] = value
         elif key == "patternProperties" and isinstance(value, dict):
-            translated[key] = {_in_javascript(name): translate(each) for name, each in value.items()}
+            translated[key] = {_translate_to_javascript(name): translate(each) for name, each in value.items()}
         elif key in NAMED and isinstance(value, dict):
             translated[key] = {name: translate(each) for name, each in value.items()}
         elif key in _VALUES:
@@ -199,14 +199,14 @@ def find_limit(limits: dict[str, JSON], value: JSON) -> dict[str, Any] | None:
     # The kernel's pydantic may know limits that this one does not, and it checks them itself.
     with suppress(SchemaError):
         try:
-            _limited_reader(json.dumps(limits)).validate_json(json.dumps(value))
+            _make_limited_reader(json.dumps(limits)).validate_json(json.dumps(value))
         except ValidationError as problem:
             return cast("dict[str, Any]", problem.errors(include_url=False)[0])
     return None
 
 
 @lru_cache(maxsize=256)
-def _limited_reader(text: str) -> "SchemaValidator":
+def _make_limited_reader(text: str) -> "SchemaValidator":
     from pydantic_core import SchemaValidator
 
     limits: dict[str, Any] = json.loads(text)
@@ -269,7 +269,7 @@ def matcher(pattern: str) -> Callable[[str], Any]:
         raise InvalidPattern(pattern) from None
 
 
-def _in_javascript(pattern: str) -> str:
+def _translate_to_javascript(pattern: str) -> str:
     """Translate a pattern for field names from pydantic's dialect to JavaScript's."""
     matcher(pattern)
     parts, in_class = [], False
@@ -281,7 +281,7 @@ def _in_javascript(pattern: str) -> str:
     return "".join(parts)
 
 
-def _checked(check: Callable[[str], Any]) -> Callable[[str], bool]:
+def _make_check(check: Callable[[str], Any]) -> Callable[[str], bool]:
     def is_one(text: str) -> bool:
         try:
             return check(text) not in (False, None)
@@ -317,5 +317,5 @@ _CHECKS: dict[str, Callable[[str], Any]] = {
 }
 _FORMATS: dict[str, Callable[[str], bool]] = {
     **dict.fromkeys(_UNCHECKED, lambda _text: True),
-    **{name: _checked(check) for name, check in _CHECKS.items()},
+    **{name: _make_check(check) for name, check in _CHECKS.items()},
 }

@@ -141,21 +141,21 @@ class _Reading:
 
     def field(self, written: Mapping[str, JSON], name: str, *, is_required: bool, is_outer: bool = False) -> Field:
         """Make the field."""
-        schema, is_nullable, references, branches = take_apart(written, self.root)
-        choices, choice_labels = _choices(schema, branches)
+        schema, is_nullable, references, branches = resolve_branches(written, self.root)
+        choices, choice_labels = _list_choices(schema, branches)
         if None in choices:
             is_nullable = True
-            choices, choice_labels = _without_null(choices, choice_labels)
+            choices, choice_labels = _remove_null(choices, choice_labels)
         # A schema may be recursive: a complete form would be endless.
         is_endless = self.depth > _DEEPEST or bool(references & self.within)
-        kind = "json" if is_endless else _kind(schema, choices, branches)
+        kind = "json" if is_endless else _find_kind(schema, choices, branches)
         if kind == "boolean" and is_nullable:
             kind, choices, choice_labels = "choice", [True, False], ["Yes", "No"]
         below = _Reading(self.root, self.depth + 1, self.within | references)
         only = choices[0] if len(choices) == 1 and is_required and not is_nullable else None
         made = Field(
             kind,
-            _label(written, schema, name),
+            _find_label(written, schema, name),
             str(schema.get("description") or ""),
             is_required,
             is_nullable,
@@ -173,7 +173,7 @@ class _Reading:
         if made.kind == "list":
             return replace(made, item=self.field(schema["items"], "", is_required=True))
         if made.kind == "union":
-            inner = [_tagged(self.field(each, "", is_required=True, is_outer=True)) for each in branches]
+            inner = [_add_tag(self.field(each, "", is_required=True, is_outer=True)) for each in branches]
             return replace(made, branches=[replace(each, label=each.label or _BRANCHES[each.kind]) for each in inner])
         if made.kind not in ("object", "tuple"):
             return made
@@ -181,7 +181,7 @@ class _Reading:
         is_left_out = not is_outer and (made.is_nullable or (not made.is_required and made.initial is None))
         if not is_left_out:
             return made
-        inside = _tagged(replace(made, is_required=True, is_nullable=False, description=""))
+        inside = _add_tag(replace(made, is_required=True, is_nullable=False, description=""))
         return replace(made, kind="union", fields={}, branches=[inside])
 
     def _inner(self, made: Field) -> Iterator[tuple[str, Field]]:
@@ -198,19 +198,19 @@ class _Reading:
                 yield key, self.field(each, key, is_required=key in required)
 
 
-def _tagged(branch: Field) -> Field:
+def _add_tag(branch: Field) -> Field:
     fields = {key: replace(each, is_tag=each.is_required) for key, each in branch.fields.items()}
     return replace(branch, fields=fields)
 
 
-def _label(written: Mapping[str, JSON], schema: Mapping[str, JSON], name: str) -> str:
+def _find_label(written: Mapping[str, JSON], schema: Mapping[str, JSON], name: str) -> str:
     if written.get("title") or not name:
         return str(written.get("title") or schema.get("title") or "")
     # The name of the field says more than the class behind a `$ref`; it is written like pydantic's titles.
     return name if schema is written else name.replace("_", " ").title()
 
 
-def _choices(schema: Mapping[str, JSON], branches: list[Mapping[str, JSON]]) -> tuple[list[JSON], list[str]]:
+def _list_choices(schema: Mapping[str, JSON], branches: list[Mapping[str, JSON]]) -> tuple[list[JSON], list[str]]:
     if isinstance(schema.get("enum"), list):
         return list(schema["enum"]), []
     if "const" in schema:
@@ -223,34 +223,34 @@ def _choices(schema: Mapping[str, JSON], branches: list[Mapping[str, JSON]]) -> 
     return [], []
 
 
-def _without_null(choices: list[JSON], labels: list[str]) -> tuple[list[JSON], list[str]]:
+def _remove_null(choices: list[JSON], labels: list[str]) -> tuple[list[JSON], list[str]]:
     if labels:
         labels = [label for label, each in zip(labels, choices, strict=True) if each is not None]
     return [each for each in choices if each is not None], labels
 
 
-def _kind(schema: Mapping[str, JSON], choices: list[JSON], branches: list[Mapping[str, JSON]]) -> str:
+def _find_kind(schema: Mapping[str, JSON], choices: list[JSON], branches: list[Mapping[str, JSON]]) -> str:
     if choices:
         return "choice"
     if branches:
-        return _kind_of_union(branches)
+        return _find_kind_of_union(branches)
     kind, has_fields = schema.get("type"), isinstance(schema.get("properties"), Mapping) and bool(schema["properties"])
     if kind == "string":
-        return _kind_of_text(schema)
+        return _find_kind_of_text(schema)
     if kind in ("number", "integer", "boolean"):
         return "decimal" if DECIMAL in schema else str(kind)
     if kind == "array":
-        return _kind_of_array(schema)
+        return _find_kind_of_array(schema)
     return "object" if has_fields and kind in ("object", None) else "json"
 
 
-def _kind_of_union(branches: list[Mapping[str, JSON]]) -> str:
+def _find_kind_of_union(branches: list[Mapping[str, JSON]]) -> str:
     if all(DECIMAL in each for each in branches):
         return "decimal"
     return "union" if len(branches) <= _MOST_BRANCHES else "json"
 
 
-def _kind_of_array(schema: Mapping[str, JSON]) -> str:
+def _find_kind_of_array(schema: Mapping[str, JSON]) -> str:
     entries = schema.get("prefixItems")
     if isinstance(entries, list) and entries:
         is_closed = schema.get("maxItems") == len(entries) or schema.get("items") is False
@@ -258,7 +258,7 @@ def _kind_of_array(schema: Mapping[str, JSON]) -> str:
     return "list" if isinstance(schema.get("items"), Mapping) else "json"
 
 
-def _kind_of_text(schema: Mapping[str, JSON]) -> str:
+def _find_kind_of_text(schema: Mapping[str, JSON]) -> str:
     if schema.get("writeOnly"):
         return "password"
     longest = schema.get("maxLength")
@@ -268,7 +268,7 @@ def _kind_of_text(schema: Mapping[str, JSON]) -> str:
     return _KINDS_OF_TEXT.get(str(schema.get("format"))) or ("long" if is_long or is_json else "text")
 
 
-def take_apart(written: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
+def resolve_branches(written: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolved:
     """Follow `$ref`, and take `Optional[…]` and `allOf` with one element apart, as pydantic writes them."""
     schema, is_nullable, references = written, written.get("type") == "null", set()
     branches: list[Mapping[str, JSON]] = []
@@ -291,11 +291,11 @@ def take_apart(written: Mapping[str, JSON], root: Mapping[str, JSON]) -> _Resolv
         kinds = [each for each in schema["type"] if each != "null"]
         is_nullable = is_nullable or len(kinds) < len(schema["type"])
         schema = {**schema, "type": kinds[0] if len(kinds) == 1 else None}
-        branches = [{**_about_value(schema), "type": kind} for kind in kinds] if len(kinds) > 1 else branches
+        branches = [{**_describe_value(schema), "type": kind} for kind in kinds] if len(kinds) > 1 else branches
     return _Resolved(schema, is_nullable, frozenset(references), branches)
 
 
-def _about_value(schema: Mapping[str, JSON]) -> dict[str, JSON]:
+def _describe_value(schema: Mapping[str, JSON]) -> dict[str, JSON]:
     return {key: value for key, value in schema.items() if key not in ("title", "description", "default", "type")}
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from pauseflow_nb.durations import parse_span
 from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, is_of_format, reader
-from pauseflow_nb.forms.fields import take_apart
-from pauseflow_nb.forms.texts import iso_span, spoken_span
+from pauseflow_nb.forms.fields import resolve_branches
+from pauseflow_nb.forms.texts import format_iso_span, to_iso_span
 from pauseflow_nb.json_values import JSON, compact
-from pauseflow_nb.protocol import answer_in
+from pauseflow_nb.protocol import extract_answer
 
 #: The only field of a form for a type without fields.
 VALUE = "value"
@@ -34,19 +34,19 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FORMATS = {"date": "date", "date-time": "datetime", "time": "time", "duration": "duration"}
 
 
-def answer_for(schema: Mapping[str, JSON], envelope: Mapping[str, JSON]) -> JSON:
+def extract_answer_for(schema: Mapping[str, JSON], envelope: Mapping[str, JSON]) -> JSON:
     """Return the answer in a request's envelope, for a question with a schema."""
     if envelope.get("by") != "clock" and not (envelope.get("body_raw") or envelope.get("query")):
         body = envelope.get("body")
         if body is None:
-            return _nothing(schema)
-    return in_form(schema, answer_in(envelope))
+            return _interpret_missing(schema)
+    return wrap_value(schema, extract_answer(envelope))
 
 
-def _nothing(schema: Mapping[str, JSON]) -> JSON:
+def _interpret_missing(schema: Mapping[str, JSON]) -> JSON:
     """Return the meaning of a missing answer: for `Optional[int]`, null, as in an empty form."""
     inner = (schema.get("properties") or {}).get(VALUE)
-    is_null = _is_wrapped(schema) and isinstance(inner, Mapping) and take_apart(inner, schema).is_nullable
+    is_null = _is_wrapped(schema) and isinstance(inner, Mapping) and resolve_branches(inner, schema).is_nullable
     return {VALUE: None} if is_null else {}
 
 
@@ -54,14 +54,14 @@ def _is_wrapped(schema: Mapping[str, JSON]) -> bool:
     return isinstance(schema.get(PYTHON), Mapping) and bool(schema[PYTHON].get("wrapped"))
 
 
-def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
+def wrap_value(schema: Mapping[str, JSON], value: JSON) -> JSON:
     """Convert a bare value to the form with the one field `value`, for a type without fields."""
     properties = schema.get("properties")
     if not isinstance(properties, Mapping) or set(properties) != {VALUE}:
         return value
     if not isinstance(value, dict):
         return {VALUE: value}
-    inner, _, _, branches = take_apart(properties[VALUE], schema)
+    inner, _, _, branches = resolve_branches(properties[VALUE], schema)
     takes_dicts = any(each.get("type") == "object" for each in (inner, *branches))
     if not _is_wrapped(schema) or not takes_dicts:
         return value
@@ -72,66 +72,66 @@ def in_form(schema: Mapping[str, JSON], value: JSON) -> JSON:
 
 def normalize(schema: Mapping[str, JSON], value: JSON) -> JSON:
     """Convert an answer to the form of the schema; values that do not fit stay unchanged for the check."""
-    return _Walk(schema, only_spans=False).take(schema, value) if PYTHON in schema else value
+    return _Converter(schema, only_spans=False).convert(schema, value) if PYTHON in schema else value
 
 
-def with_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
+def parse_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
     """Convert spans such as `"2 hours"` to ISO 8601, and whole numbers such as 1e20; other values stay unchanged."""
-    return _Walk(schema, only_spans=True).take(schema, value) if PYTHON in schema else value
+    return _Converter(schema, only_spans=True).convert(schema, value) if PYTHON in schema else value
 
 
-def with_spoken_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
+def format_spans(schema: Mapping[str, JSON], value: JSON) -> JSON:
     """Write spans as people do: `"2 h"`."""
-    return _Speaking(schema, only_spans=True).take(schema, value)
+    return _SpanFormatter(schema, only_spans=True).convert(schema, value)
 
 
 @dataclass(frozen=True)
-class _Walk:
+class _Converter:
     root: Mapping[str, JSON]
     only_spans: bool
 
-    def take(self, written: JSON, value: JSON) -> JSON:
+    def convert(self, written: JSON, value: JSON) -> JSON:
         """Convert a value for one part of the schema."""
         if not isinstance(written, Mapping):
             return value
-        schema, _, _, branches = take_apart(written, self.root)
+        schema, _, _, branches = resolve_branches(written, self.root)
         if branches:
-            return self._take_branch([take_apart(each, self.root).schema for each in branches], value)
+            return self._convert_branch([resolve_branches(each, self.root).schema for each in branches], value)
         if isinstance(value, dict):
-            return self._take_object(schema, value)
+            return self._convert_object(schema, value)
         if isinstance(value, list):
-            return self._take_list(schema, value)
-        return self._take_single(schema, value)
+            return self._convert_list(schema, value)
+        return self._convert_single(schema, value)
 
-    def _take_branch(self, branches: list[Mapping[str, JSON]], value: JSON) -> JSON:
+    def _convert_branch(self, branches: list[Mapping[str, JSON]], value: JSON) -> JSON:
         fitting = [each for each in branches if _is_of_type(each, value) and self._has_format(each, value)]
         if isinstance(value, dict):
             fitting = [each for each in fitting if _has_tags(each, value, self.root)]
         if len(fitting) == 1 or (fitting and isinstance(value, (dict, list))):
-            return self.take(fitting[0], value)
+            return self.convert(fitting[0], value)
         if any(each.get("type") == "string" and "format" not in each for each in fitting):
             return value
         for each in fitting or branches:
-            converted = self._take_single(each, value)
+            converted = self._convert_single(each, value)
             if converted is not value:
                 return converted
         return value
 
     def _has_format(self, schema: Mapping[str, JSON], value: JSON) -> bool:
         """Whether a text is of the format of its branch: in `timedelta | int`, "5" is the number."""
-        text = self._take_single(schema, value) if "format" in schema else value
+        text = self._convert_single(schema, value) if "format" in schema else value
         return not isinstance(text, str) or is_of_format(str(schema.get("format")), text)
 
-    def _take_object(self, schema: Mapping[str, JSON], value: dict[str, JSON]) -> dict[str, JSON]:
+    def _convert_object(self, schema: Mapping[str, JSON], value: dict[str, JSON]) -> dict[str, JSON]:
         properties = schema.get("properties")
         properties = properties if isinstance(properties, Mapping) else {}
         more = schema.get("additionalProperties")
-        converted = {key: self.take(properties.get(key, more), each) for key, each in value.items()}
+        converted = {key: self.convert(properties.get(key, more), each) for key, each in value.items()}
         for key, inner in properties.items():
             for path in inner.get(NAMES, ()) if isinstance(inner, Mapping) and key not in value else ():
                 found = _find(value, path)
                 if found:
-                    member = self.take(inner, found[0])
+                    member = self.convert(inner, found[0])
                     if self.only_spans:
                         # The model knows the other name.
                         converted |= {path[0]: member} if len(path) == 1 else {}
@@ -142,23 +142,23 @@ class _Walk:
                     break
         return converted
 
-    def _take_list(self, schema: Mapping[str, JSON], value: list[JSON]) -> list[JSON]:
+    def _convert_list(self, schema: Mapping[str, JSON], value: list[JSON]) -> list[JSON]:
         first = schema.get("prefixItems")
         first = first if isinstance(first, list) else []
         rest = schema.get("items")
-        converted = [self.take(first[n] if n < len(first) else rest, each) for n, each in enumerate(value)]
+        converted = [self.convert(first[n] if n < len(first) else rest, each) for n, each in enumerate(value)]
         if schema.get("uniqueItems") and not self.only_spans:
             # A set contains an entry only once.
             return list({compact(each): each for each in converted}.values())
         return converted
 
-    def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+    def _convert_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
         if TEXT in schema and not self.only_spans:
             value = _prepare_text(schema[TEXT], value)
         kind = schema.get("type")
         kind = _FORMATS.get(str(schema.get("format")), "") if kind == "string" else str(kind)
         if kind == "duration" and isinstance(value, str):
-            return _as_iso(value)
+            return _convert_to_iso(value)
         is_moment = kind in ("date", "datetime") and isinstance(value, str)
         # For pydantic, a date means its midnight, and a number written as text is a time.
         is_fitting = not _is_odd_moment(kind, value) if is_moment else _is_of_type(schema, value)
@@ -169,10 +169,10 @@ class _Walk:
         return _read(kind, value)
 
 
-class _Speaking(_Walk):
-    def _take_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
+class _SpanFormatter(_Converter):
+    def _convert_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
         is_span = schema.get("format") == "duration" and isinstance(value, str)
-        return spoken_span(value) if is_span else value
+        return format_iso_span(value) if is_span else value
 
 
 def _prepare_text(steps: list[str], value: JSON) -> JSON:
@@ -198,7 +198,7 @@ def _has_tags(schema: Mapping[str, JSON], value: Mapping[str, JSON], root: Mappi
     """Whether an object has the fixed values of a branch of a union."""
     properties = schema.get("properties")
     for key, inner in properties.items() if isinstance(properties, Mapping) else ():
-        tag = take_apart(inner, root).schema if isinstance(inner, Mapping) else {}
+        tag = resolve_branches(inner, root).schema if isinstance(inner, Mapping) else {}
         choices = tag.get("enum", [tag["const"]] if "const" in tag else None)
         if key in value and choices is not None and value[key] not in choices:
             return False
@@ -215,7 +215,7 @@ def _find(value: Any, path: list[str | int]) -> list[JSON]:
     return [value]
 
 
-def _as_iso(text: str) -> str:
+def _convert_to_iso(text: str) -> str:
     from pydantic_core import ValidationError
 
     try:
@@ -223,7 +223,7 @@ def _as_iso(text: str) -> str:
     except ValidationError:
         with suppress(OverflowError):
             span = parse_span(text.strip())
-            return text if span is None else iso_span(span)
+            return text if span is None else to_iso_span(span)
     return text
 
 

@@ -93,21 +93,21 @@ def describe_errors(problem: "ValidationError", schema: JSON) -> Iterator[dict[s
     Yields:
         One description. For `anyOf`, the errors of the closest branch, which say more than "fits none of them".
     """
-    closest = _closest_branch(problem)
+    closest = _find_closest_branch(problem)
     if closest is not None:
         for each in closest:
             yield from describe_errors(each, schema)
         return
     error = _Error(problem, schema)
     path, sentence = list(problem.instance_path), _reword(error)
-    tags = _wrong_tags(problem)
+    tags = _find_wrong_tags(problem)
     if tags:
         path, sentence = list(tags[0].instance_path), _join_or([_reword(_Error(each, schema)) for each in tags])
     if error.keyword in ("required", "dependentRequired"):
         path.append(error.kind["property"])
     if error.is_surplus_entry:
         path.pop()
-    yield {"path": [_shortened(key, _LONGEST_KEY) for key in path], "message": _shortened(sentence, _LONGEST_MESSAGE)}
+    yield {"path": [_shorten(key, _LONGEST_KEY) for key in path], "message": _shorten(sentence, _LONGEST_MESSAGE)}
 
 
 class _Error:
@@ -125,7 +125,7 @@ class _Error:
             self.keyword = str(place[-1]) if place else problem.kind.name
         self.root = schema
         #: The part of the schema; empty if it cannot be found.
-        self.schema = _part(schema, place[:-1])
+        self.schema = _find_part(schema, place[:-1])
 
     @property
     def limit(self) -> Any:
@@ -147,7 +147,7 @@ def _is_items(place: list[Any], path: list[Any]) -> bool:
     )
 
 
-def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None":
+def _find_closest_branch(problem: "ValidationError") -> "list[ValidationError] | None":
     """Find the branch of `anyOf` or `oneOf` that was probably meant; None if that is not clear."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     here = len(problem.instance_path)
@@ -160,7 +160,7 @@ def _closest_branch(problem: "ValidationError") -> "list[ValidationError] | None
     return deepest[0] if len(deepest) == 1 else None
 
 
-def _wrong_tags(problem: "ValidationError") -> "list[ValidationError]":
+def _find_wrong_tags(problem: "ValidationError") -> "list[ValidationError]":
     """Find the errors about the distinguishing field of `anyOf` or `oneOf`, if no branch has its value."""
     branches = [branch for branch in getattr(problem.kind, "context", None) or () if branch]
     below = len(problem.instance_path) + 1
@@ -174,7 +174,7 @@ def _is_of_kind(problem: "ValidationError", depth: int, kinds: Collection[str]) 
     return len(problem.instance_path) == depth and problem.kind.name in kinds
 
 
-def _part(schema: JSON, place: list[Any]) -> dict[str, JSON]:
+def _find_part(schema: JSON, place: list[Any]) -> dict[str, JSON]:
     for key in place:
         try:
             schema = schema[key]
@@ -188,7 +188,7 @@ def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing
     if error.problem.kind.name == "propertyNames":
         inner = error.kind["error"]
         return (
-            f"has a field {_shortened(inner.instance, _LONGEST_KEY)!r}, whose name {_reword(_Error(inner, error.root))}"
+            f"has a field {_shorten(inner.instance, _LONGEST_KEY)!r}, whose name {_reword(_Error(inner, error.root))}"
         )
     if kind in _COUNTED:
         how, one, many = _COUNTED[kind]
@@ -197,15 +197,15 @@ def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing
         problem = find_limit({"type": "decimal", **limit}, error.value)
         return "must be a number" if problem is None else _fix_decimal(reword_error(problem))
     if kind in _LIMITS:
-        return _LIMITS[kind].format(_number(limit))
+        return _LIMITS[kind].format(_format_number(limit))
     if kind == "enum" and not limit:
         return _PLAIN["falseSchema"]
     if kind in ("type", "enum", "const", "format"):
         return f"must be {_describe_limit({**error.schema, kind: limit}, kind)}"
     if kind in ("anyOf", "oneOf"):
-        return _none_or_several(error)
+        return _explain_match_count(error)
     if kind == "not":
-        return _excluded(limit)
+        return _explain_excluded(limit)
     if kind == "items":
         count = len(error.schema.get("prefixItems", ()))
         return f"must have at most {count} {'entry' if count == 1 else 'entries'}"
@@ -214,7 +214,7 @@ def _reword(error: _Error) -> str:  # noqa: PLR0911  (one word each, and nothing
         present = [name for name, others in limit.items() if needed in others and name in error.value]
         return f"is required with {', '.join(present)}"
     if kind == "additionalProperties" and "unexpected" in error.kind:
-        return f"has fields that are not asked for: {_listed_shortly(error.kind['unexpected'])}"
+        return f"has fields that are not asked for: {_join_some(error.kind['unexpected'])}"
     return _PLAIN.get(kind, f"does not fit {kind!r} in the schema")
 
 
@@ -224,7 +224,7 @@ def _fix_decimal(sentence: str) -> str:
     return sentence.replace("Decimal input should have no more than", "must have at most")
 
 
-def _excluded(schema: Any) -> str:
+def _explain_excluded(schema: Any) -> str:
     if not schema or schema is True:
         return _PLAIN["falseSchema"]
     kind = next(iter(schema)) if isinstance(schema, dict) and len(schema) == 1 else None
@@ -236,22 +236,26 @@ def _describe_limit(schema: Any, kind: str) -> str:
     if kind == "type":
         kinds = [limit] if isinstance(limit, str) else limit
         fields = schema.get("properties") if kinds == ["object"] else None
-        return f"an object with {_listed(fields)}" if fields else _either(_TYPES.get(each, each) for each in kinds)
+        return (
+            f"an object with {_join_fields(fields)}"
+            if fields
+            else _join_kinds(_TYPES.get(each, each) for each in kinds)
+        )
     if kind == "format":
         return _FORMATS.get(limit, f"a valid {limit}")
     if kind == "const" or len(limit) == 1:
-        return _value(limit if kind == "const" else limit[0])
-    return "one of " + ", ".join(map(_value, limit))
+        return _format_value(limit if kind == "const" else limit[0])
+    return "one of " + ", ".join(map(_format_value, limit))
 
 
-def _none_or_several(error: _Error) -> str:
+def _explain_match_count(error: _Error) -> str:
     branches = [branch for branch in error.kind["context"] if branch]
     if len(branches) < len(error.kind["context"]):
         return "fits several of the kinds that are asked for, and must fit one of them only"
     return _join_or([_reword(_Error(branch[0], error.root)) for branch in branches])
 
 
-def _listed(fields: Iterable[str]) -> str:
+def _join_fields(fields: Iterable[str]) -> str:
     names = list(fields)
     return f"the field {names[0]}" if len(names) == 1 else f"the fields {', '.join(names)}"
 
@@ -259,26 +263,26 @@ def _listed(fields: Iterable[str]) -> str:
 def _join_or(sentences: list[str]) -> str:
     different = list(dict.fromkeys(sentences))
     if all(each.startswith("must be ") for each in different):
-        return "must be " + _either(each.removeprefix("must be ") for each in different)
-    return _either(different)
+        return "must be " + _join_kinds(each.removeprefix("must be ") for each in different)
+    return _join_kinds(different)
 
 
-def _either(kinds: Iterable[str]) -> str:
+def _join_kinds(kinds: Iterable[str]) -> str:
     return " or ".join(kinds)
 
 
-def _value(value: JSON) -> str:
+def _format_value(value: JSON) -> str:
     return "empty" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _number(limit: Any) -> Any:
+def _format_number(limit: Any) -> Any:
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
-def _listed_shortly(names: Iterable[str]) -> str:
+def _join_some(names: Iterable[str]) -> str:
     few = sorted(names)[:_MOST_NAMES]
-    return ", ".join(_shortened(name, _LONGEST_KEY) for name in few)
+    return ", ".join(_shorten(name, _LONGEST_KEY) for name in few)
 
 
-def _shortened(text: Any, longest: int) -> Any:
+def _shorten(text: Any, longest: int) -> Any:
     return f"{text[:longest]} …" if isinstance(text, str) and len(text) > longest else text

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from pauseflow_nb.forms.dialect import InvalidPattern, compile_schema, no_panics, translate
+from pauseflow_nb.forms.dialect import InvalidPattern, compile_schema, convert_panics, translate
 from pauseflow_nb.forms.lax import normalize
 from pauseflow_nb.forms.messages import describe_errors
 from pauseflow_nb.json_values import JSON
@@ -30,7 +30,7 @@ def check(schema: Mapping[str, JSON], value: JSON) -> Iterator[list[dict[str, JS
     Raises:
         ValueError: If the schema cannot be used.
     """
-    with no_panics():
+    with convert_panics():
         yield from _check(schema, normalize(schema, value))
 
 
@@ -77,7 +77,7 @@ def find_problem(schema: Mapping[str, JSON]) -> str | None:
     except ValidationError as problem:
         if problem.kind.name == "$ref":
             return f"refers to something outside of it: {problem.message.partition(' and retrieving')[0]}"
-        return f"is not a JSON Schema: {in_words(list(describe_errors(problem, None))[:1])}"
+        return f"is not a JSON Schema: {join_errors(list(describe_errors(problem, None))[:1])}"
     except ValueError as problem:
         return f"is not a JSON Schema: {problem}"
     except RecursionError:
@@ -85,7 +85,7 @@ def find_problem(schema: Mapping[str, JSON]) -> str | None:
     return None
 
 
-def in_words(errors: Iterable[Mapping[str, JSON]]) -> str:
+def join_errors(errors: Iterable[Mapping[str, JSON]]) -> str:
     """Write errors as one sentence: `"amount must be at least 3; comment is required"`."""
     return "; ".join(
         f"{'.'.join(map(str, error['path']))} {error['message']}" if error["path"] else str(error["message"])

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pauseflow_nb.forms.dialect import NAMES, matcher
-from pauseflow_nb.forms.fields import take_apart
-from pauseflow_nb.forms.lax import VALUE, in_form
+from pauseflow_nb.forms.fields import resolve_branches
+from pauseflow_nb.forms.lax import VALUE, wrap_value
 from pauseflow_nb.json_values import JSON
 
 _HIDDEN = "***"
@@ -19,7 +19,7 @@ def hide_secrets(answer: JSON, schema: Mapping[str, JSON] | None) -> JSON:
     """Hide the values of password fields."""
     if schema is None or answer is None or not _may_have_secrets(schema):
         return answer
-    wrapped = in_form(schema, answer)
+    wrapped = wrap_value(schema, answer)
     hidden = _hide(wrapped, schema, schema, 0)
     return hidden if wrapped is answer else hidden[VALUE]
 
@@ -32,11 +32,11 @@ def _may_have_secrets(schema: JSON) -> bool:
 def _hide(value: JSON, written: JSON, root: Mapping[str, JSON], depth: int) -> JSON:
     if not isinstance(written, Mapping) or depth > _DEEPEST:
         return value
-    schema, _, _, branches = take_apart(written, root)
+    schema, _, _, branches = resolve_branches(written, root)
     if schema.get("format") == "password" or schema.get("writeOnly") or _may_have_secrets(schema.get("contentSchema")):
         return _HIDDEN
     # Whichever branch was meant: a password in one of them counts as one.
-    for branch in (*branches, *_applied(schema)):
+    for branch in (*branches, *_list_applied(schema)):
         value = _hide(value, branch, root, depth + 1)
     if isinstance(value, dict):
         return {key: _hide(each, _find_schema(schema, key), root, 0) for key, each in value.items()}
@@ -46,7 +46,7 @@ def _hide(value: JSON, written: JSON, root: Mapping[str, JSON], depth: int) -> J
     return value
 
 
-def _applied(schema: Mapping[str, Any]) -> Iterator[JSON]:
+def _list_applied(schema: Mapping[str, Any]) -> Iterator[JSON]:
     for name in ("allOf", "anyOf", "oneOf"):
         yield from schema.get(name) or []
     yield from (schema[name] for name in ("then", "else") if name in schema)

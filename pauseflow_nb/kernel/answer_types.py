@@ -50,11 +50,11 @@ class Form:
             return as_records(body)
         from pydantic import ValidationError
 
-        from pauseflow_nb.forms.lax import VALUE, with_spans
+        from pauseflow_nb.forms.lax import VALUE, parse_spans
 
         try:
             # As JSON text, in which a strict model accepts a date as text.
-            made = _adapter(self.kind, self.is_wrapped).validate_json(json.dumps(with_spans(self.json_schema, body)))
+            made = _adapter(self.kind, self.is_wrapped).validate_json(json.dumps(parse_spans(self.json_schema, body)))
             return getattr(made, VALUE) if self.is_wrapped else made
         except ValidationError as problem:
             raise InvalidAnswer(_errors(problem)) from None
@@ -100,15 +100,15 @@ class Form:
 
     def as_body(self, value: JSON) -> JSON:
         """Convert a bare value to the body of a form with the one field `value`; other values stay as they are."""
-        from pauseflow_nb.forms.lax import in_form
+        from pauseflow_nb.forms.lax import wrap_value
 
-        return in_form(self.json_schema, value)
+        return wrap_value(self.json_schema, value)
 
-    def answer_in(self, envelope: Mapping[str, JSON]) -> JSON:
+    def extract_answer(self, envelope: Mapping[str, JSON]) -> JSON:
         """Return the answer in a request's envelope, as the server read it."""
-        from pauseflow_nb.forms.lax import answer_for
+        from pauseflow_nb.forms.lax import extract_answer_for
 
-        return answer_for(self.json_schema, envelope)
+        return extract_answer_for(self.json_schema, envelope)
 
 
 def make_form(schema: Any) -> Form:

@@ -16,7 +16,7 @@ def check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
         raise InvalidValue(what, value, f"must be one of {', '.join(map(repr, choices))}")
 
 
-def checked_actions(what: str, value: object) -> list[str]:
+def check_actions(what: str, value: object) -> list[str]:
     """Check the actions that a question allows; return them without duplicates, in the order of the buttons."""
     actions = list(value) if isinstance(value, (list, tuple, set, frozenset)) else []
     unknown = [action for action in actions if action not in ACTIONS]
@@ -27,21 +27,21 @@ def checked_actions(what: str, value: object) -> list[str]:
     return [action for action in ACTIONS if action in actions]
 
 
-def checked_count(what: str, value: object) -> int:
+def check_count(what: str, value: object) -> int:
     """Check that an argument is a whole number, 1 or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidValue(what, value, "must be a whole number, 1 or more")
     return value
 
 
-def checked_flag(what: str, value: object) -> bool:
+def check_flag(what: str, value: object) -> bool:
     """Check that an argument is True or False."""
     if not isinstance(value, bool):
         raise InvalidValue(what, value, "must be True or False")
     return value
 
 
-def checked_names(what: str, value: object, needed: int) -> list[str] | None:
+def check_names(what: str, value: object, needed: int) -> list[str] | None:
     """Check names of users, of which at least `needed` must differ; return each once, without `user:`."""
     if value is None:
         return None

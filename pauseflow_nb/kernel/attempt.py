@@ -6,9 +6,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pauseflow_nb.durations import spoken
+from pauseflow_nb.durations import format_duration
 from pauseflow_nb.errors import PauseflowError
-from pauseflow_nb.kernel.display import say
+from pauseflow_nb.kernel.display import show_sentences
 from pauseflow_nb.kernel.hints import explain
 from pauseflow_nb.kernel.mode import Mode
 from pauseflow_nb.kernel.step_run import StepRun
@@ -49,7 +49,7 @@ class Attempt:
             return True
         if problem is not None and problem is swallowed:
             self._run.swallowed = swallowed
-            say(self._shell, f"{type(swallowed).__name__}: {swallowed}")
+            show_sentences(self._shell, f"{type(swallowed).__name__}: {swallowed}")
         if isinstance(problem, (PauseflowError, StepTimeout)):
             hide_our_frames(self._shell, problem, self._cell)
         if late is not None and late is not error:
@@ -80,10 +80,10 @@ class Attempt:
         delay = options.retry_delay * options.backoff ** (run.failed_attempts - 1)
         note = (
             f"attempt {run.failed_attempts} of {options.retries + 1} failed: {type(error).__name__}: {error}; "
-            f"the next starts {f'in {spoken(delay)}' if delay else 'now'}"
+            f"the next starts {f'in {format_duration(delay)}' if delay else 'now'}"
         )
         run.notes.append(note)
-        say(self._shell, note, is_small=True)
+        show_sentences(self._shell, note, is_small=True)
         time.sleep(delay.total_seconds())
 
     def _find_swallowed(self, *, is_retried: bool) -> BaseException | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pauseflow_nb.protocol import answer_in
+from pauseflow_nb.protocol import extract_answer
 
 #: The export that holds the answer with which a step was resumed.
 RESUME_DATA = "$resume_data"
@@ -39,4 +39,4 @@ def as_records(value: Any) -> Any:
 
 def select_data(envelope: Mapping[str, Any]) -> Any:
     """Return the data in a `$resume_data` envelope: the parsed body, or the query if there is no body."""
-    return as_records(answer_in(envelope))
+    return as_records(extract_answer(envelope))

@@ -14,7 +14,7 @@ from pauseflow_nb.actions import button_labels
 from pauseflow_nb.errors import InvalidAnswer, PauseflowError
 from pauseflow_nb.forms.codec import COMMENT, DATA, comment_in
 from pauseflow_nb.forms.controls import Control, count_problems, draw
-from pauseflow_nb.kernel.display import Card, boxed
+from pauseflow_nb.kernel.display import Card, render_card
 from pauseflow_nb.kernel.form_widgets import STYLE, Input, input_for, note
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Buttons:
     def show(self) -> None:
         """Show the widgets in the output of the cell that is running."""
         view = self.box._repr_mimebundle_()[_VIEW]
-        self._card.show(_NO_WIDGETS, boxed(_NO_WIDGETS), **{_VIEW.replace("/", "_", 1): view})
+        self._card.show(_NO_WIDGETS, render_card(_NO_WIDGETS), **{_VIEW.replace("/", "_", 1): view})
 
     def _made_form(self) -> Input | None:
         request = self._waiting.plan.request
@@ -144,7 +144,7 @@ class Buttons:
             lines += [f"{names.get(each.control.name, each.control.label)} {message}".strip() for message in messages]
         lines += [message for messages in beside.values() for message in messages]
         heading = f"{count_problems(len(lines))}, and nothing was answered:"
-        self._say("\n".join([heading, *(f"• {line}" for line in lines)]))
+        self._show_text("\n".join([heading, *(f"• {line}" for line in lines)]))
 
     def _button(self, words: str, act: Callable[[], object]) -> widgets.Button:
         button = widgets.Button(description=words, tooltip=f"{words}: step {self._waiting.run.step}")
@@ -155,20 +155,20 @@ class Buttons:
     def _click(self, act: Callable[[], object]) -> None:
         if self._testmode.waiting is not self._waiting:
             return
-        self._say("")
+        self._show_text("")
         for each in () if self.form is None else self.form.inputs():
             each.show()
         try:
             act()
         except PauseflowError as problem:
-            self._say(str(problem))
+            self._show_text(str(problem))
 
-    def _say(self, text: str) -> None:
+    def _show_text(self, text: str) -> None:
         self._summary.children = [note(text, is_problem=True)] if text else []
         self._summary.layout.display = None if text else "none"
 
     def _settled(self, ending: "Ending") -> None:
-        markup = boxed(ending.sentence)
+        markup = render_card(ending.sentence)
         # Both: a reloaded page gets the widget from the kernel, and the file must contain no buttons.
         self.box.children = [widgets.HTML(markup)]
         self._card.show(ending.sentence, markup, metadata=self._metadata(ending.how))

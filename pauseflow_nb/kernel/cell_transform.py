@@ -26,7 +26,7 @@ from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt, leadi
 
 from pauseflow_nb.cells import find_mistake, read_header
 from pauseflow_nb.errors import InvalidStep
-from pauseflow_nb.kernel.user_code import compiled, parsed
+from pauseflow_nb.kernel.user_code import compile_cell, parse_cell
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -41,7 +41,7 @@ def header_to_literal(lines: list[str]) -> list[str]:
     """Replace a header in the first line by a literal; other cells are returned as they are."""
     if not lines or not _is_header(lines[0]):
         return lines
-    body = _with_inner_magic(_cleaned_up(lines[1:]))
+    body = _with_inner_magic(_clean_up(lines[1:]))
     # IPython decides from the text whether a cell needs an event loop, before it sees the tree.
     needs_loop = _ASYNC_HANDLER.search("".join(body)) is not None
     return [f"{'await ' if needs_loop else ''}{lines[0].strip()!r}\n", *body]
@@ -91,19 +91,19 @@ class OneLineBodies:
 def collect_stored_names(tree: ast.Module) -> set[str]:
     """Find the global names that code may bind, functions that say `global` included."""
     try:
-        code = compiled(tree, "<names>")
+        code = compile_cell(tree, "<names>")
     except (SyntaxError, ValueError):
         return set()
     # STORE_NAME binds a global only in the module's own code: in a class body it binds an attribute.
     names = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_NAME"}
-    names |= {i.argval for c in _codes(code) for i in dis.get_instructions(c) if i.opname == "STORE_GLOBAL"}
+    names |= {i.argval for c in _list_code_objects(code) for i in dis.get_instructions(c) if i.opname == "STORE_GLOBAL"}
     return names - {"__doc__"}  # the header literal looks like a docstring
 
 
 def find_stored_names(source: str) -> set[str]:
     """Find the global names that transformed source may bind; none if it cannot be parsed."""
     try:
-        return collect_stored_names(parsed(source))
+        return collect_stored_names(parse_cell(source))
     except (SyntaxError, ValueError):
         return set()
 
@@ -116,7 +116,7 @@ class StepCells(ast.NodeTransformer):
 
     def visit(self, tree: ast.AST) -> ast.AST:
         """Rewrite the tree of a step, fresh or setup cell; leave others alone."""
-        header = _literal(tree) if isinstance(tree, ast.Module) else None
+        header = _read_literal(tree) if isinstance(tree, ast.Module) else None
         if header is None:
             return tree
         assert isinstance(tree, ast.Module)
@@ -127,7 +127,7 @@ class StepCells(ast.NodeTransformer):
         rest = [s for s in body if s not in futures]
         if header.startswith("%%setup"):
             names = sorted(collect_stored_names(tree))
-            ours = [*_parsed(f"{_SESSION}.open_setup({header!r}, {names!r})", at), *rest]
+            ours = [*_parse(f"{_SESSION}.open_setup({header!r}, {names!r})", at), *rest]
         elif header.startswith("%%fresh"):
             ours = _fresh(header, rest, at)
         else:
@@ -135,27 +135,27 @@ class StepCells(ast.NodeTransformer):
         return ast.Module([*futures, *ours], tree.type_ignores)
 
     def _step(self, header: str, rest: list[ast.stmt], at: tuple[int, int]) -> ast.stmt:
-        (loop,) = _parsed(
+        (loop,) = _parse(
             f"while {_SESSION}.runs_now({header!r}):\n with {_SESSION}.begin_attempt({_is_magic(rest)!r}):\n  pass", at
         )
         assert isinstance(loop, ast.While)
         (attempt,) = loop.body
         assert isinstance(attempt, ast.With)
         # For a `break` outside of the user's own loops our loop is left out, so that the compiler refuses it.
-        wrapped: ast.stmt = loop if _compiles(rest) else attempt
+        wrapped: ast.stmt = loop if _is_compilable(rest) else attempt
         attempt.body = self._shown(rest, at) or attempt.body
         return wrapped
 
     def _shown(self, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.stmt]:
-        handler = _handler(body)
+        handler = _find_handler(body)
         if handler is not None:
             wait = "await " if isinstance(handler, ast.AsyncFunctionDef) else ""
             position = handler.lineno, handler.col_offset
-            return [*body, *_parsed(f"{_SESSION}.show({wait}handler({_SESSION}.pd))", position)]
+            return [*body, *_parse(f"{_SESSION}.show({wait}handler({_SESSION}.pd))", position)]
         interactivity = self._shell.ast_node_interactivity
         last = body[-1] if body else None
         return [
-            _displayed(s, at)
+            _pass_to_display(s, at)
             if isinstance(s, ast.Expr) and (interactivity == "all" or (s is last and interactivity != "none"))
             else s
             for s in body
@@ -165,8 +165,10 @@ class StepCells(ast.NodeTransformer):
 def _fresh(header: str, body: list[ast.stmt], at: tuple[int, int]) -> list[ast.stmt]:
     """Take the value of the last expression; without one, the cell refuses to run."""
     last = body[-1] if body else None
-    value = _displayed(last, at, f"{_SESSION}.take_value({header!r}, None)") if isinstance(last, ast.Expr) else None
-    return [*body[:-1], value] if value is not None else _parsed(f"{_SESSION}.refuse_value({header!r})", at)
+    value = (
+        _pass_to_display(last, at, f"{_SESSION}.take_value({header!r}, None)") if isinstance(last, ast.Expr) else None
+    )
+    return [*body[:-1], value] if value is not None else _parse(f"{_SESSION}.refuse_value({header!r})", at)
 
 
 def _is_header(line: str) -> bool:
@@ -176,7 +178,7 @@ def _is_header(line: str) -> bool:
         return True  # reported when the cell runs: this stage must not raise
 
 
-def _cleaned_up(body: list[str]) -> list[str]:
+def _clean_up(body: list[str]) -> list[str]:
     """Remove the indentation and prompts that IPython removes; line numbers do not change."""
     at = next((number for number, line in enumerate(body) if line.strip()), len(body))
     rest = body[at:]
@@ -201,7 +203,7 @@ def _with_inner_magic(body: list[str]) -> list[str]:
     return [*body[:at], f"get_ipython().run_cell_magic({name!r}, {arguments.strip()!r}, {cell!r})\n"]
 
 
-def _literal(tree: ast.Module) -> str | None:
+def _read_literal(tree: ast.Module) -> str | None:
     first = tree.body[0] if tree.body else None
     if not isinstance(first, ast.Expr) or first.lineno != 1:
         return None
@@ -218,21 +220,21 @@ def _is_magic(body: list[ast.stmt]) -> bool:
     return isinstance(function, ast.Attribute) and function.attr == "run_cell_magic"
 
 
-def _handler(body: list[ast.stmt]) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def _find_handler(body: list[ast.stmt]) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     functions = (s for s in body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef)) and s.name == "handler")
     return next(reversed(list(functions)), None)
 
 
-def _displayed(statement: ast.Expr, at: tuple[int, int], shows: str = f"{_SESSION}.show(None)") -> ast.stmt:
+def _pass_to_display(statement: ast.Expr, at: tuple[int, int], shows: str = f"{_SESSION}.show(None)") -> ast.stmt:
     """Pass the value of an expression to a call, as its last argument."""
-    (call,) = _parsed(shows, at)
+    (call,) = _parse(shows, at)
     assert isinstance(call, ast.Expr)
     assert isinstance(call.value, ast.Call)
     call.value.args[-1] = statement.value
     return ast.copy_location(call, statement)
 
 
-def _parsed(source: str, at: tuple[int, int]) -> list[ast.stmt]:
+def _parse(source: str, at: tuple[int, int]) -> list[ast.stmt]:
     # With the position of the user's code, so that no traceback points to generated code.
     body = ast.parse(source).body
     for statement in body:
@@ -243,16 +245,16 @@ def _parsed(source: str, at: tuple[int, int]) -> list[ast.stmt]:
     return body
 
 
-def _compiles(body: list[ast.stmt]) -> bool:
+def _is_compilable(body: list[ast.stmt]) -> bool:
     try:
-        compiled(ast.Module(body, []), "<step>")
+        compile_cell(ast.Module(body, []), "<step>")
     except (SyntaxError, ValueError):
         return False
     return True
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def _list_code_objects(code: CodeType) -> Iterator[CodeType]:
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _codes(constant)
+            yield from _list_code_objects(constant)

@@ -40,18 +40,18 @@ class Card:
         self._is_shown = True
 
 
-def say(shell: "InteractiveShell", *sentences: str, is_small: bool = False) -> None:
+def show_sentences(shell: "InteractiveShell", *sentences: str, is_small: bool = False) -> None:
     """Show sentences in the running cell: as a small line, or as a card with one paragraph each."""
-    markup = f"<small>{html.escape(' '.join(sentences))}</small>" if is_small else boxed(*sentences)
+    markup = f"<small>{html.escape(' '.join(sentences))}</small>" if is_small else render_card(*sentences)
     shell.display_pub.publish(data={"text/plain": "\n".join(sentences), "text/html": markup})
 
 
-def boxed(*sentences: str, markup: str = "") -> str:
+def render_card(*sentences: str, markup: str = "") -> str:
     """Write a card as HTML: one paragraph for each sentence, then the markup unchanged."""
-    paragraphs = [f'<p style="margin: 2px 0">{with_code(sentence)}</p>' for sentence in sentences]
+    paragraphs = [f'<p style="margin: 2px 0">{render_sentence(sentence)}</p>' for sentence in sentences]
     return f'<div class="pauseflow-card" style="{_STYLE}">{"".join(paragraphs)}{markup}</div>'
 
 
-def with_code(sentence: str) -> str:
+def render_sentence(sentence: str) -> str:
     """Write a sentence as HTML, with text between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))

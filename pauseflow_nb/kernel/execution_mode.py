@@ -12,7 +12,7 @@ from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, Record, as_records
 from pauseflow_nb.kernel.context import build_context
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
-from pauseflow_nb.kernel.display import say
+from pauseflow_nb.kernel.display import show_sentences
 from pauseflow_nb.kernel.pausing import ask_runner, pause_execution
 from pauseflow_nb.kernel.resume_data import Answers
 from pauseflow_nb.kernel.secret import fetch_secrets, read_found, resolve_references
@@ -136,7 +136,7 @@ class ExecutionMode:
             self._bindings.close_setup()
             losses = []
             if self._restored is not None:
-                losses = self._put_back(self._restored)
+                losses = self._restore_after_setups(self._restored)
                 # It would keep all values alive, also of names that cells rebind or delete.
                 self._restored = None
             if self.briefing.goes_without or not any(loss.needed_by for loss in losses):
@@ -343,11 +343,11 @@ class ExecutionMode:
             if sentence not in self._reported:
                 self._reported.add(sentence)
                 run.notes.append(sentence)
-                say(self._shell, sentence, is_small=True)
+                show_sentences(self._shell, sentence, is_small=True)
         lost = [f"{each.name} ({each.type_name})" for each in saved.unsaved if each.fate == "lost"]
         if is_pause and lost:
             run.notes.append(_KERNEL_BOUND.format(", ".join(lost)))
-            say(self._shell, run.notes[-1])
+            show_sentences(self._shell, run.notes[-1])
 
     def _receive_answer(self) -> None:
         wake = self.briefing.wake
@@ -367,11 +367,11 @@ class ExecutionMode:
         self.losses = [*self.losses, *named]
         self.send(Ready(losses=named))
 
-    def _put_back(self, restored: "Restored") -> list[Loss]:
+    def _restore_after_setups(self, restored: "Restored") -> list[Loss]:
         from pauseflow_nb.kernel import snapshot  # lazy: see restore
 
         just_bound = set(self._bindings.remade)
-        losses = snapshot.put_back(self._shell, restored, just_bound)
+        losses = snapshot.restore_after_setups(self._shell, restored, just_bound)
         # A setup's name that is in the snapshot was bound by another cell afterwards.
         self._bindings.remade = restored.remade | (just_bound - restored.values.keys())
         return snapshot.weigh_losses(losses, self.briefing.coming, self._shell.user_ns)

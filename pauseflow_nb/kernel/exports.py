@@ -12,7 +12,7 @@ from pauseflow_nb.json_values import JSON, require_json
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, as_records, select_data
 from pauseflow_nb.kernel.issued_links import HIDDEN, IssuedLink, IssuedLinks, SpentLinks
 from pauseflow_nb.kernel.secret import MASK
-from pauseflow_nb.protocol import published
+from pauseflow_nb.protocol import merge_exports
 
 SUSPEND_DATA = "$suspend_data"
 
@@ -28,7 +28,7 @@ def as_json(what: str, value: Any) -> JSON:
         NotJSON: If it is not JSON; names the place inside the value and the type found there.
     """
     require_json(what, value)
-    return _copied(value)
+    return _copy(value)
 
 
 class StepExports(Mapping[str, Any]):
@@ -41,7 +41,7 @@ class StepExports(Mapping[str, Any]):
     def __init__(self, step: str, exports: Mapping[str, JSON], answers: Mapping[str, Any] = _NO_ANSWERS) -> None:
         """Take the step's exports, and step → answer as an instance of its model."""
         self._step, self._answers = step, answers
-        self._exports: dict[str, Any] = as_records(published(exports))
+        self._exports: dict[str, Any] = as_records(merge_exports(exports))
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -81,7 +81,7 @@ class StepExports(Mapping[str, Any]):
         return f"step {self._step!r} has no export {name!r}, only: {', '.join(self) or 'none'}"
 
 
-def _copied(value: Any) -> JSON:
+def _copy(value: Any) -> JSON:
     if isinstance(value, IssuedLink):
         return str(value)
     if isinstance(value, str):
@@ -89,7 +89,7 @@ def _copied(value: Any) -> JSON:
     if isinstance(value, IssuedLinks) and not isinstance(value, SpentLinks):
         return dict.fromkeys(value, HIDDEN)
     if isinstance(value, dict):
-        return {MASK.text(key) if MASK else key: _copied(item) for key, item in value.items()}
+        return {MASK.text(key) if MASK else key: _copy(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_copied(item) for item in value]
+        return [_copy(item) for item in value]
     return value

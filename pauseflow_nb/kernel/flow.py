@@ -15,18 +15,18 @@ from pauseflow_nb.errors import InvalidDuration, InvalidValue
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import make_form
 from pauseflow_nb.kernel.arguments import (
+    check_actions,
     check_choice,
+    check_count,
+    check_flag,
     check_labels,
+    check_names,
     check_text,
-    checked_actions,
-    checked_count,
-    checked_flag,
-    checked_names,
 )
 from pauseflow_nb.kernel.attribute_dict import Record, select_data
 from pauseflow_nb.kernel.current import get_session, require_step
 from pauseflow_nb.kernel.exports import SUSPEND_DATA, as_json
-from pauseflow_nb.kernel.hints import check_keywords, did_you_mean, warn_if_short
+from pauseflow_nb.kernel.hints import check_keywords, suggest_argument, warn_if_short
 from pauseflow_nb.kernel.issued_links import IssuedLinks
 from pauseflow_nb.kernel.responding import make_response
 from pauseflow_nb.kernel.run_notebook import add_child
@@ -109,7 +109,7 @@ class Flow:
         check_choice("then", then, ("continue", "rerun"))
         check_text("title", title)
         check_text("message", message)
-        allowed = checked_actions("allow", allow)
+        allowed = check_actions("allow", allow)
         if default is not None and on_timeout != "resume":
             raise InvalidValue("default", default, 'is used only with on_timeout="resume"')
         form = None if schema is None else make_form(schema)
@@ -128,9 +128,9 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=checked_count("approvals", approvals),
-            approvers=checked_names("approvers", approvers, approvals),
-            self_approval=checked_flag("self_approval", self_approval),
+            approvals=check_count("approvals", approvals),
+            approvers=check_names("approvers", approvers, approvals),
+            self_approval=check_flag("self_approval", self_approval),
             allow=allowed,
             labels=check_labels(labels, has_schema=form is not None, allow=allowed),
         )
@@ -245,9 +245,9 @@ class Flow:
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
-            approvals=checked_count("approvals", approvals),
-            approvers=checked_names("approvers", approvers, approvals),
-            self_approval=checked_flag("self_approval", self_approval),
+            approvals=check_count("approvals", approvals),
+            approvers=check_names("approvers", approvers, approvals),
+            self_approval=check_flag("self_approval", self_approval),
             labels=check_labels(labels, has_schema=form is not None),
         )
         return session.mode.pause(run, request, form, session.time_limit())
@@ -287,8 +287,8 @@ class Flow:
             notebook,
             parameters,
             name,
-            linked=checked_flag("linked", linked),
-            check=checked_flag("check", check),
+            linked=check_flag("linked", linked),
+            check=check_flag("check", check),
         )
         if run.suspension is not None and run.suspension.request.kind == "notebook":
             run.suspension = planned
@@ -397,7 +397,7 @@ class Flow:
         send(session, run, make_notification(run, message, to, title))
 
     def __getattr__(self, name: str) -> Any:
-        hint = _MEANT.get(name) or did_you_mean(name, [n for n in dir(Flow) if n[0] != "_"])
+        hint = _MEANT.get(name) or suggest_argument(name, [n for n in dir(Flow) if n[0] != "_"])
         raise AttributeError(f"flow has no {name!r}{hint}")
 
     def __repr__(self) -> str:

@@ -156,14 +156,14 @@ class _Rows(Input):
         self.add.on_click(lambda _: self.add_row())
         super().__init__(control, _title(control), self._box, self.add)
         for each in control.fields:
-            self._put(int(each.name.rpartition("/")[2]), each)
+            self._add_input(int(each.name.rpartition("/")[2]), each)
 
     def add_row(self) -> None:
         """Add a blank row."""
         blank = self.control.row
         if blank is not None:
             number = max(self._rows, default=-1) + 1
-            self._put(number, blank.numbered(number, f"{blank.label} {len(self._rows) + 1}"))
+            self._add_input(number, blank.numbered(number, f"{blank.label} {len(self._rows) + 1}"))
 
     def entries(self) -> dict[str, list[str]]:
         """See `Input`."""
@@ -175,7 +175,7 @@ class _Rows(Input):
         for each in self._rows.values():
             yield from each.inputs()
 
-    def _put(self, number: int, control: Control) -> None:
+    def _add_input(self, number: int, control: Control) -> None:
         row = input_for(control)
         remove = widgets.Button(icon="times", tooltip=f"Remove {control.label}", layout=widgets.Layout(width="3em"))
         row.box.layout.flex = "1 1 auto"

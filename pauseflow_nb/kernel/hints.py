@@ -7,7 +7,8 @@ from datetime import timedelta
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
-from pauseflow_nb.durations import is_number, parse_span, spoken
+from pauseflow_nb.durations import format_duration, is_number, parse_span
+from pauseflow_nb.suggestions import find_similar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,14 +23,12 @@ _MODULE = "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, s
 _NO_FUNCTION = "write `from pauseflow_nb import flow, steps`, then for example `flow.suspend()`"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def suggest_argument(word: str, known: Iterable[str]) -> str:
     """Suggest a similar name, as the end of a sentence; empty if there is none."""
     # `onTimeout`, `maxRetries`: the spelling of Pipedream.
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word)
-    import difflib  # lazily: few arguments are misspelt
-
-    close = difflib.get_close_matches(snake, list(known), 1)
-    return f": did you mean {close[0]!r}?" if close else ""
+    similar = find_similar(snake, known)
+    return "" if similar is None else f": did you mean {similar!r}?"
 
 
 def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -44,7 +43,7 @@ def check_keywords(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
             unknown = next((name for name in keywords if name not in known), None)
             if unknown is not None:
-                hint = did_you_mean(unknown, known) or f"; it accepts: {', '.join(known)}"
+                hint = suggest_argument(unknown, known) or f"; it accepts: {', '.join(known)}"
                 raise TypeError(f"{call}() has no argument {unknown!r}{hint}")
             return function(*arguments, **keywords)
 
@@ -81,7 +80,7 @@ def warn_if_short(call: str, timeout: Any, span: timedelta) -> str | None:
     if span >= _SHORT or not is_number(timeout):
         return None
     whole = timedelta(seconds=float(timeout))
-    meant = spoken(whole).replace(" ", "").replace("min", "m")
+    meant = format_duration(whole).replace(" ", "").replace("min", "m")
     if parse_span(meant) != whole:
         meant = f"{timeout}s"
     sentence = (

@@ -31,18 +31,18 @@ def find_problems(
         sources: Source of the code cells by their place, from 0.
         remade: Names that a `%%setup` cell binds again.
     """
-    headers, found = _headers(sources)
+    headers, found = _read_headers(sources)
     pausing: dict[int, str] = {}
     for cell, header in headers.items():
         if header.kind == "step":
-            calls = list(_calls(sources[cell]))
-            found += _waits_without_end(header.name, calls)
+            calls = list(_find_calls(sources[cell]))
+            found += _list_endless_waits(header.name, calls)
             if any(call in _PAUSING for call, _ in calls):
                 pausing[cell] = header.name
     found += _find_idle_fresh_cells(sources, headers, pausing)
-    asking = [cell for cell, source in sources.items() if any(call == "input" for call, _ in _calls(source))]
+    asking = [cell for cell, source in sources.items() if any(call == "input" for call, _ in _find_calls(source))]
     found += [f"cell {cell + 1} calls input(), which nobody can answer in a headless run" for cell in asking]
-    return [*found, *_lost(shell, sources, pausing, remade)]
+    return [*found, *_list_lost(shell, sources, pausing, remade)]
 
 
 def find_sources(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int, str]:
@@ -52,7 +52,7 @@ def find_sources(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int,
         shell: The shell, for its history.
         ran: Source of the cells that were run, by the id that the front end gave them.
     """
-    saved = _saved_cells(os.environ.get("JPY_SESSION_NAME"))
+    saved = _read_saved_cells(os.environ.get("JPY_SESSION_NAME"))
     if saved:
         return {n: ran.get(identity, source) for n, (identity, source) in enumerate(saved.items())}
     if ran:
@@ -63,7 +63,7 @@ def find_sources(shell: "InteractiveShell", ran: Mapping[str, str]) -> dict[int,
     return dict(enumerate(latest.values()))
 
 
-def _saved_cells(path: str | None) -> dict[str, str]:
+def _read_saved_cells(path: str | None) -> dict[str, str]:
     try:
         cells = json.loads(Path(path or "").read_text(encoding="utf-8"))["cells"]
         return {
@@ -83,7 +83,7 @@ def _find_name(source: str) -> str | None:
     return header.name or None if header is not None else None
 
 
-def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
+def _read_headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
     headers: dict[int, Header] = {}
     found: list[str] = []
     first: dict[str, int] = {}
@@ -104,7 +104,7 @@ def _headers(sources: Mapping[int, str]) -> tuple[dict[int, Header], list[str]]:
     return headers, found
 
 
-def _calls(source: str) -> Iterator[tuple[str, ast.Call]]:
+def _find_calls(source: str) -> Iterator[tuple[str, ast.Call]]:
     """Find calls of `flow.NAME` and of plain names, by name."""
     from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 
@@ -134,15 +134,17 @@ def _find_idle_fresh_cells(
     for cell, header in headers.items():
         if header.kind != "fresh":
             continue
-        call = next((call for call, _ in _calls(sources[cell]) if call in _PAUSING), None)
+        call = next((call for call, _ in _find_calls(sources[cell]) if call in _PAUSING), None)
         if call is not None:
             found.append(f"flow.{call}() in fresh cell {header.name!r} fails: put it in a step")
-        if not any(pause > cell and any(call == "suspend" for call, _ in _calls(sources[pause])) for pause in pausing):
+        if not any(
+            pause > cell and any(call == "suspend" for call, _ in _find_calls(sources[pause])) for pause in pausing
+        ):
             found.append(f"fresh cell {header.name!r} is never compared: no step below it asks with flow.suspend()")
     return found
 
 
-def _waits_without_end(step: str, calls: list[tuple[str, ast.Call]]) -> list[str]:
+def _list_endless_waits(step: str, calls: list[tuple[str, ast.Call]]) -> list[str]:
     found = []
     for name, call in calls:
         if name not in {"suspend", "rerun", "pause"} or any(each.arg is None for each in call.keywords):
@@ -158,7 +160,7 @@ def _waits_without_end(step: str, calls: list[tuple[str, ast.Call]]) -> list[str
     return found
 
 
-def _lost(
+def _list_lost(
     shell: "InteractiveShell", sources: Mapping[int, str], pausing: Mapping[int, str], remade: frozenset[str]
 ) -> list[str]:
     if not pausing:
@@ -179,7 +181,7 @@ def _lost(
         saved = set(names) - refused.keys()
         decided = decide(shell, refused, coming=coming, passed=passed, saved=saved, remade=set(remade))
         for lost in (each for each in decided.unsaved if each.fate == "lost"):
-            by = _needed_by(lost.name, coming, shell)
+            by = _describe_need(lost.name, coming, shell)
             found.setdefault(
                 lost.name,
                 f"{lost.name} ({lost.type_name}) cannot be saved when step {step!r} pauses, and {by} needs it: "
@@ -188,7 +190,7 @@ def _lost(
     return list(found.values())
 
 
-def _needed_by(name: str, coming: Mapping[str, str], shell: "InteractiveShell") -> str:
+def _describe_need(name: str, coming: Mapping[str, str], shell: "InteractiveShell") -> str:
     from pauseflow_nb.kernel.snapshot.recovery.dependencies import find_needed_names
 
     for cell, source in coming.items():

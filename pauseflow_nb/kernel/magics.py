@@ -31,7 +31,7 @@ def pauseflow_magic(session: "Session", line: str) -> None:
     """
     word, _, rest = line.strip().partition(" ")
     try:
-        print(_do(session, word, rest.strip()) if word else session.describe())  # noqa: T201 (a magic's answer)
+        print(_run_command(session, word, rest.strip()) if word else session.describe())  # noqa: T201 (a magic's answer)
     except PauseflowError as error:
         raise hide_traceback(error) from None
 
@@ -81,20 +81,20 @@ def setup_magic(line: str, cell: str | None = None) -> None:
     raise hide_traceback(InvalidStep(line.strip(), "`%%setup` must be the first line of a cell"))
 
 
-def _do(session: "Session", word: str, rest: str) -> str:
+def _run_command(session: "Session", word: str, rest: str) -> str:
     if word == "lint" and not rest:
         return _lint(session)
     if word == "state" and not rest:
-        return session.describe() + _variables(session)
+        return session.describe() + _list_variables(session)
     testmode = session.test_mode
     if testmode is None:
         raise InvalidValue("%pauseflow", word, "is for cells run by hand, and this is a headless run")
     if word == "approve":
-        return testmode.approve(_body(word, rest)) if rest else testmode.approve()
+        return testmode.approve(_parse_body(word, rest)) if rest else testmode.approve()
     if word == "send_back":
         return testmode.send_back(rest)
     if word == "trigger":
-        return testmode.set_sample(_body(word, rest)) if rest else testmode.describe_sample()
+        return testmode.set_sample(_parse_body(word, rest)) if rest else testmode.describe_sample()
     simple: dict[str, Callable[[], str]] = {
         "cancel": testmode.cancel,
         "skip": testmode.clock,
@@ -120,7 +120,7 @@ def _lint(session: "Session") -> str:
     return "\n".join(f"- {sentence}." for sentence in found)
 
 
-def _variables(session: "Session") -> str:
+def _list_variables(session: "Session") -> str:
     from pauseflow_nb.kernel import snapshot  # lazily: it loads cloudpickle
 
     reports = snapshot.describe(session.shell, remade=frozenset(session.bindings.remade))
@@ -137,7 +137,7 @@ def _variables(session: "Session") -> str:
     return "\n".join(["\nvariables, as a pause would save them:", *(f"  {line}" for line in lines)])
 
 
-def _body(word: str, text: str) -> JSON:
+def _parse_body(word: str, text: str) -> JSON:
     try:
         return read_json(text)
     except ValueError as problem:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import Cancelled, InvalidAnswer, InvalidValue, PauseTimeout
-from pauseflow_nb.identity import in_words
+from pauseflow_nb.identity import describe_actor
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, select_data
@@ -53,10 +53,10 @@ def pause_execution(
             if answer.action == "timeout":
                 raise PauseTimeout(run.step)
             if answer.action == "cancel":
-                raise Cancelled(run.step, answer.by, in_words(answer.by, {}))
+                raise Cancelled(run.step, answer.by, describe_actor(answer.by, {}))
             envelope = answer.envelope or {}
             try:
-                data = select_data(envelope) if form is None else form.build(form.answer_in(envelope))
+                data = select_data(envelope) if form is None else form.build(form.extract_answer(envelope))
             except InvalidAnswer as problem:
                 question = replace(question, refusals=question.refusals + 1, errors=problem.errors)
                 continue
@@ -87,7 +87,7 @@ def pause_by_hand(
     if envelope is None:
         raise PauseTimeout(run.step)
     run.exports[RESUME_DATA] = envelope
-    return select_data(envelope) if form is None else form.build(form.answer_in(envelope))
+    return select_data(envelope) if form is None else form.build(form.extract_answer(envelope))
 
 
 def suspend_at_once(
@@ -102,7 +102,7 @@ def suspend_at_once(
         key = f"#{run.suspends}"
         run.suspends += 1
     if key in answers:
-        return select_data(answers[key]) if form is None else form.build(form.answer_in(answers[key]))
+        return select_data(answers[key]) if form is None else form.build(form.extract_answer(answers[key]))
     run.exports[_ANSWERS] = {**answers, _WAITING: key}
     raise _make_stop(shell, run, PlannedSuspension("suspend", request, form=form), "suspended")
 
@@ -140,8 +140,8 @@ def _make_stop(shell: "InteractiveShell", run: StepRun, suspension: PlannedSuspe
     run.suspension = suspension
     before = shell.custom_exceptions, shell.CustomTB
 
-    def say_nothing(shell: Any, _kind: Any, _error: Any, _trace: Any, tb_offset: Any = None) -> None:  # noqa: ARG001
+    def show_nothing(shell: Any, _kind: Any, _error: Any, _trace: Any, tb_offset: Any = None) -> None:  # noqa: ARG001
         shell.custom_exceptions, shell.CustomTB = before
 
-    shell.set_custom_exc((Paused,), say_nothing)  # type: ignore[no-untyped-call]
+    shell.set_custom_exc((Paused,), show_nothing)  # type: ignore[no-untyped-call]
     return Paused(f"step {run.step!r} {what} at {datetime.now(UTC).isoformat()}")

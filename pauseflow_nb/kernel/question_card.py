@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 
 from pauseflow_nb.json_values import JSON, NOTHING
-from pauseflow_nb.kernel.display import boxed, with_code
+from pauseflow_nb.kernel.display import render_card, render_sentence
 from pauseflow_nb.protocol import SuspensionRequest
 
 #: Shown when a step asks to pause; the words are Pipedream's.
@@ -50,7 +50,7 @@ def write_question(step: str, call: str, request: SuspensionRequest, hint: str) 
     for name, value in shown.items():
         parts += ["" if name == "data" else f"<div>{html.escape(name)}:</div>", _value(value)]
     parts += [_small(stopped), _small(f"{hint} {FOR_REAL}")]
-    return plain, boxed(markup="".join(parts))
+    return plain, render_card(markup="".join(parts))
 
 
 def write_ending(
@@ -66,13 +66,13 @@ def write_ending(
     """
     next_ = ending.sentence if says_what_next else ""
     headline = f"{ending.headline}: {request.title or _STEP.format(step)}"
-    from pauseflow_nb.forms.lax import with_spoken_spans  # lazily: few questions have a form
+    from pauseflow_nb.forms.lax import format_spans  # lazily: few questions have a form
     from pauseflow_nb.forms.secrets import hide_secrets
 
     is_answered = ending.answer is not NOTHING and ending.answer != {}
     value = hide_secrets(ending.answer, request.schema) if is_answered else None
     if is_answered and request.schema is not None:
-        value = with_spoken_spans(request.schema, value)
+        value = format_spans(request.schema, value)
     answer = f"Answer: {_write_value(value)}" if is_answered else None
     comment = None if ending.comment is None else f"Comment: {_write_value(ending.comment)}"
     plain = "\n".join(filter(None, [headline, request.message, answer, comment, next_]))
@@ -81,7 +81,7 @@ def write_ending(
         parts += ["<div>Answer:</div>", _value(value)]
     if ending.comment is not None:
         parts += ["<div>Comment:</div>", _value(ending.comment)]
-    return plain, boxed(markup="".join([*parts, _small(next_) if next_ else ""]))
+    return plain, render_card(markup="".join([*parts, _small(next_) if next_ else ""]))
 
 
 def _headline(step: str, request: SuspensionRequest) -> str:
@@ -94,7 +94,7 @@ def _bold(text: str) -> str:
 
 
 def _small(text: str) -> str:
-    return f'<div><small style="{_SMALL}">{with_code(text)}</small></div>'
+    return f'<div><small style="{_SMALL}">{render_sentence(text)}</small></div>'
 
 
 def _prose(message: str | None) -> str:

@@ -59,7 +59,7 @@ class Answers(dict[str, Any]):
             return
         kind = self._namespace[expected.name] if isinstance(expected, _Named) else expected
         form = make_form(kind)
-        self[step] = form.build(form.answer_in(envelope))
+        self[step] = form.build(form.extract_answer(envelope))
 
     @contextmanager
     def among_variables(self) -> Iterator[None]:

@@ -36,8 +36,8 @@ class Sender:
             InvalidValue: If the subject holds a link.
         """
         session, run = require_step("flow.send.email()")
-        _, body = _texts(run, "", text)
-        send(session, run, MessageRequest("email", _require_names("to", to), subject, body, html, link=_link(run)))
+        _, body = _choose_texts(run, "", text)
+        send(session, run, MessageRequest("email", _require_names("to", to), subject, body, html, link=_find_link(run)))
 
     def http(
         self,
@@ -82,8 +82,8 @@ def make_notification(
     run: StepRun, message: str | None, to: str | Iterable[str] | None, title: str | None
 ) -> MessageRequest:
     """Make the message of `flow.notify`; None means the title or the message of the step's suspension."""
-    subject, text = _texts(run, title, message)
-    return MessageRequest("notify", _require_names("to", to), subject or f"Step {run.step}", text, link=_link(run))
+    subject, text = _choose_texts(run, title, message)
+    return MessageRequest("notify", _require_names("to", to), subject or f"Step {run.step}", text, link=_find_link(run))
 
 
 def send(session: RunningSession, run: StepRun, request: MessageRequest) -> None:
@@ -140,7 +140,7 @@ def _replace_links(run: StepRun, request: MessageRequest) -> MessageRequest:
     return replace(request, text=without(request.text), html=html)
 
 
-def _texts(run: StepRun, title: str | None, message: str | None) -> tuple[str, str]:
+def _choose_texts(run: StepRun, title: str | None, message: str | None) -> tuple[str, str]:
     """Return title and message; one that is None comes from the step's suspension."""
     request = run.suspension.request if run.suspension is not None else None
     if request is not None:
@@ -149,7 +149,7 @@ def _texts(run: StepRun, title: str | None, message: str | None) -> tuple[str, s
     return title or "", "" if message is None else message
 
 
-def _link(run: StepRun) -> str | None:
+def _find_link(run: StepRun) -> str | None:
     request = run.suspension.request if run.suspension is not None else None
     return None if request is None or request.kind == "notebook" else run.links()["approval_url"]
 

@@ -1,6 +1,6 @@
 """Follow the cells of one kernel and run its steps, as `shell.pauseflow`.
 
-The runner calls `begin`, `go_on`, `settle_names` and `suspend`; the code that `cell_transform` makes of a cell calls
+The runner calls `begin`, `begin_next`, `settle_names` and `suspend`; the code that `cell_transform` makes of a cell calls
 `runs_now`, `begin_attempt`, `show`, `take_value` and `open_setup`; IPython's events call the rest.
 """
 
@@ -13,7 +13,7 @@ from pauseflow_nb.kernel.attempt import Attempt
 from pauseflow_nb.kernel.cell_transform import find_stored_names
 from pauseflow_nb.kernel.control_flow import Paused, Stop
 from pauseflow_nb.kernel.current import get_session, set_session
-from pauseflow_nb.kernel.display import Card, boxed, say
+from pauseflow_nb.kernel.display import Card, render_card, show_sentences
 from pauseflow_nb.kernel.execution_mode import ExecutionMode
 from pauseflow_nb.kernel.exports import as_json
 from pauseflow_nb.kernel.issued_links import IssuedLinks, spend
@@ -73,7 +73,7 @@ class Session:
         set_session(self)
         mode.restore()
 
-    def go_on(self, briefing: str) -> None:
+    def begin_next(self, briefing: str) -> None:
         """Take the briefing of the next segment in the same kernel; the reply's payload is a `Ready`."""
         previous = self._execution_mode
         spend()
@@ -121,12 +121,12 @@ class Session:
         if self.run is not None and not is_silenced:
             self.run.value = value
 
-    def bring(self, names: list[str] | None) -> None:
+    def wait_for_variables(self, names: list[str] | None) -> None:
         """Wait until variables that the next statement mentions have been fetched; None: all variables."""
         __tracebackhide__ = True
         if self.deferred is not None:
             try:
-                self.bindings.note_restored(self.deferred.bring(names))
+                self.bindings.note_restored(self.deferred.load(names))
             except PauseflowError as error:
                 self._mark_storage_failed()
                 raise hide_traceback(error) from None
@@ -141,7 +141,7 @@ class Session:
         """Display the value of a fresh cell, and record it for a later comparison."""
         __tracebackhide__ = True
         sys.displayhook(value)
-        parsed = _parsed(header)
+        parsed = _parse_header(header)
         assert parsed is not None
         try:
             self.mode.take_value(parsed, value)
@@ -151,14 +151,14 @@ class Session:
     def refuse_value(self, header: str) -> None:
         """Stop a fresh cell that ends without an expression."""
         __tracebackhide__ = True
-        parsed = _parsed(header)
+        parsed = _parse_header(header)
         assert parsed is not None
         raise hide_traceback(InvalidStep(parsed.name, NO_VALUE, kind="fresh"))
 
     def open_setup(self, header: str, stored: list[str]) -> None:
         """Begin a `%%setup` cell that binds these names by its text."""
         __tracebackhide__ = True
-        _parsed(header)
+        _parse_header(header)
         self.bindings.open_setup(stored)
         self.mode.begin_setup()
 
@@ -215,9 +215,9 @@ class Session:
 
     def _open(self, header: str) -> bool:
         __tracebackhide__ = True
-        parsed = _parsed(header)
+        parsed = _parse_header(header)
         assert parsed is not None
-        if not self._cells or _parsed(str(self._cells[-1].raw_cell)) != parsed:
+        if not self._cells or _parse_header(str(self._cells[-1].raw_cell)) != parsed:
             # In a silent cell, as those of `%run other.ipynb`, nobody would see how the step ended.
             raise hide_traceback(InvalidStep(parsed.name, "a step runs only as a cell of its own"))
         self._step_cell = self._cells[-1]
@@ -227,7 +227,9 @@ class Session:
         self.run = StepRun(parsed, *self.mode.brief(parsed.name))
         if self.test_mode is not None and parsed.options.queue is not None:
             queue = parsed.options.queue
-            say(self.shell, f"--queue {queue} is for jobs: by hand, the step runs in this kernel.", is_small=True)
+            show_sentences(
+                self.shell, f"--queue {queue} is for jobs: by hand, the step runs in this kernel.", is_small=True
+            )
         return True
 
     def _leave_cell(self, result: "ExecutionResult | None") -> "ExecutionInfo | None":
@@ -255,7 +257,7 @@ class Session:
             if attempt is not None:
                 attempt.close()
             if refusal is not None:
-                card = self._stop(result, Stop(Paused(refusal), refusal, boxed(refusal)))
+                card = self._stop(result, Stop(Paused(refusal), refusal, render_card(refusal)))
                 if card is not None and self.test_mode is not None:
                     self.test_mode.refused.append((_find_step_name(str(info.raw_cell)), card))
                 return
@@ -264,7 +266,7 @@ class Session:
                 # The error ended the cell on purpose; the cell runs again after the answer.
                 error = None
             if run is not None:
-                _say_progress(self.shell, run)
+                _show_progress(self.shell, run)
             if error is not None:
                 self._report(info, run, error)
             elif run is not None and result is not None:
@@ -307,7 +309,7 @@ class Session:
         if not has_widgets(self.shell):
             return
         if not _can_draw_buttons():
-            say(self.shell, _NO_BUTTONS, is_small=True)
+            show_sentences(self.shell, _NO_BUTTONS, is_small=True)
             return
         from pauseflow_nb.kernel.buttons import show_buttons  # lazily: ipywidgets is slow to import
 
@@ -328,7 +330,7 @@ class Session:
         self.mode.fail(_find_step_name(str(info.raw_cell)), error, run)
 
 
-def _parsed(source: str) -> Header | None:
+def _parse_header(source: str) -> Header | None:
     __tracebackhide__ = True
     try:
         return read_header(source)
@@ -370,10 +372,10 @@ def _publish(run: StepRun) -> None:
         run.notes.append(f"{RETURN_VALUE} of step {run.step!r} is not exported: {problem}")
 
 
-def _say_progress(shell: "InteractiveShell", run: StepRun) -> None:
+def _show_progress(shell: "InteractiveShell", run: StepRun) -> None:
     progress = run.progress()
     if progress is not None:
-        say(shell, progress, is_small=True)
+        show_sentences(shell, progress, is_small=True)
 
 
 def has_widgets(shell: "InteractiveShell") -> bool:

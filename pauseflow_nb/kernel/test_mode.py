@@ -19,7 +19,7 @@ from pauseflow_nb.kernel.answers_by_hand import describe_answers, make_clock_env
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, Record, as_records
 from pauseflow_nb.kernel.context import InputsByHand, build_context, trigger_by_hand
 from pauseflow_nb.kernel.control_flow import Exited, Paused, Stop
-from pauseflow_nb.kernel.display import Card, boxed, say
+from pauseflow_nb.kernel.display import Card, render_card, show_sentences
 from pauseflow_nb.kernel.issued_links import links_for_test
 from pauseflow_nb.kernel.pausing import pause_by_hand
 from pauseflow_nb.kernel.question_card import FOR_REAL, STOPPED, Ending, write_question
@@ -107,7 +107,7 @@ class TestMode:
 
         new = describe_value(header.name, value)
         old, self.fresh_values[header.name] = self.fresh_values.get(header.name), new
-        say(self.shell, describe_by_hand(header, old, new), is_small=True)
+        show_sentences(self.shell, describe_by_hand(header, old, new), is_small=True)
 
     def renew_refusals(self) -> None:
         """Update the cards of steps that did not run, after the state of the flow has changed."""
@@ -117,7 +117,7 @@ class TestMode:
             if why is not None:
                 self.refused.append((step, card))
             sentence = why or f"Step '{step}' can run now: run its cell."
-            card.show(sentence, boxed(sentence))
+            card.show(sentence, render_card(sentence))
 
     @property
     def inputs(self) -> Record:
@@ -179,7 +179,7 @@ class TestMode:
 
     def respond(self, response: dict[str, JSON]) -> bool:
         """Show the response that would be sent."""
-        say(self.shell, f"A request that started this would get: {json_text(response)}", is_small=True)
+        show_sentences(self.shell, f"A request that started this would get: {json_text(response)}", is_small=True)
         return True
 
     def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:
@@ -204,7 +204,7 @@ class TestMode:
         if run.exited:
             why = f": {run.exit_reason}" if run.exit_reason else "."
             sentence = f"`flow.exit()` ends the workflow in step '{run.step}'{why}"
-            return Stop(Exited(sentence), sentence, boxed(sentence))
+            return Stop(Exited(sentence), sentence, render_card(sentence))
         if run.suspension is None:
             return None
         self.drop(f"Step '{run.step}' waits now.")

@@ -15,7 +15,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
-from pauseflow_nb.durations import spoken
+from pauseflow_nb.durations import format_duration
 
 #: Seconds after which the signal is sent again to code that swallowed it.
 _AGAIN = 5.0
@@ -35,7 +35,7 @@ class StepTimeout(KeyboardInterrupt):
         self.step, self.limit = step, limit
 
     def __str__(self) -> str:
-        return f"step {self.step!r} ran longer than its --timeout of {spoken(self.limit)}"
+        return f"step {self.step!r} ran longer than its --timeout of {format_duration(self.limit)}"
 
 
 class TimeLimit:

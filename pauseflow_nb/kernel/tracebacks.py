@@ -25,7 +25,7 @@ def hide_our_frames(shell: "InteractiveShell", error: BaseException, cell: str) 
     """Make IPython show the traceback of an error from the cell's frame on, without frames of this package."""
 
     def rendered() -> list[str]:
-        trace = _trimmed(error.__traceback__, cell)
+        trace = _trim(error.__traceback__, cell)
         lines: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, trace, tb_offset=0)
         return lines
 
@@ -54,7 +54,7 @@ def _hide_frames_below_the_cell(shell: "InteractiveShell", error: BaseException)
         hide_our_frames(shell, error, files[1])
 
 
-def _trimmed(trace: TracebackType | None, cell: str) -> TracebackType | None:
+def _trim(trace: TracebackType | None, cell: str) -> TracebackType | None:
     frames: list[TracebackType] = []
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename

@@ -5,7 +5,7 @@ import warnings
 from types import CodeType
 
 
-def parsed(source: str) -> ast.Module:
+def parse_cell(source: str) -> ast.Module:
     """Parse a cell's source.
 
     Raises:
@@ -17,7 +17,7 @@ def parsed(source: str) -> ast.Module:
         return ast.parse(source)
 
 
-def compiled(tree: ast.Module | str, name: str) -> CodeType:
+def compile_cell(tree: ast.Module | str, name: str) -> CodeType:
     """Compile a cell, which may contain `await` outside of functions.
 
     Raises:

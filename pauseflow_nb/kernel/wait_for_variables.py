@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _SESSION = "get_ipython().pauseflow"
 #: The runner's calls of the session: they contain the source of cells, which do not run.
-_CALLS = tuple(f"{_SESSION}.{name}(" for name in ("begin", "go_on", "settle_names", "suspend"))
+_CALLS = tuple(f"{_SESSION}.{name}(" for name in ("begin", "begin_next", "settle_names", "suspend"))
 #: What `StepCells` puts around the statements of a step.
 _WRAPPERS = (f"while {_SESSION}.runs_now(", f"with {_SESSION}.begin_attempt(")
 
@@ -47,7 +47,7 @@ class WaitForVariables(ast.NodeTransformer):
 
 
 def _make_call(names: list[str] | None, statement: ast.stmt) -> ast.stmt:
-    (call,) = ast.parse(f"{_SESSION}.bring({names!r})").body
+    (call,) = ast.parse(f"{_SESSION}.wait_for_variables({names!r})").body
     # With the statement's position, so that a traceback points to it.
     for node in ast.walk(call):
         if isinstance(node, (ast.stmt, ast.expr)):

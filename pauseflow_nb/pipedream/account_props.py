@@ -75,7 +75,7 @@ def convert_props(step: Step, accounts: Accounts) -> PropsOfStep:
     return made
 
 
-def without_secrets(value: JSON) -> JSON:
+def replace_secrets(value: JSON) -> JSON:
     """Return a value with a note in the place of each text whose name says that it is a secret."""
     return _replace_secrets(value, (), lambda _: "(a secret: not copied)")
 
@@ -102,7 +102,7 @@ def _replace_secrets(
 
 
 def _refer(step: Step, path: tuple[str, ...], made: PropsOfStep) -> _Call:
-    secret = base = _spell("_".join((step.name, *path)))
+    secret = base = _make_secret_name("_".join((step.name, *path)))
     number = 2
     while secret in made.secrets:
         secret, number = f"{base}_{number}", number + 1
@@ -122,7 +122,7 @@ def _convert_account(step: Step, name: str, app: str, fields: list[str] | None, 
         )
     calls = {}
     for each in fields:
-        secret = _spell(f"{app}_{each}")
+        secret = _make_secret_name(f"{app}_{each}")
         calls[each] = _Call(secret)
         made.secrets[secret] = f"{code_span(each)} of the account {code_span(app)}"
     return calls
@@ -132,7 +132,7 @@ def _sounds_secret(names: tuple[str, ...]) -> bool:
     return any(_LOOKS_SECRET.search(_CAMEL.sub("_", name).replace("-", "_")) for name in names)
 
 
-def _spell(name: str) -> str:
+def _make_secret_name(name: str) -> str:
     """Make the name of a secret, which is that of an environment variable, too."""
     plain = unicodedata.normalize("NFKD", _CAMEL.sub("_", name)).encode("ascii", "ignore").decode()
     spelled = re.sub(r"\W", "_", plain).upper()[:100].strip("_")

@@ -64,7 +64,7 @@ def find_python_packages(code: str) -> tuple[list[str], list[str]]:
         ValueError: If Python cannot parse it for another reason.
     """
     try:
-        imported = sorted(_imported(ast.parse(code)))
+        imported = sorted(_list_imports(ast.parse(code)))
     except (RecursionError, MemoryError):
         raise ValueError("it is nested too deeply") from None
     named = {
@@ -77,11 +77,11 @@ def find_python_packages(code: str) -> tuple[list[str], list[str]]:
     explained = {lines[at] for number in named if (at := bisect.bisect(lines, number)) < len(lines)}
     modules = dict.fromkeys(name.partition(".")[0] for line, name in imported if line not in explained)
     stated = [*named.values(), *_read_script_block(code)]
-    known = {_requirement_name(line) for line in stated}
+    known = {_parse_requirement(line) for line in stated}
     installed = [
         _PACKAGES.get(name, name) for name in modules if name not in sys.stdlib_module_names and name not in _OURS
     ]
-    found = [*stated, *(name for name in installed if _requirement_name(name) not in known)]
+    found = [*stated, *(name for name in installed if _parse_requirement(name) not in known)]
     refused = [line for line in found if _REQUIREMENT.fullmatch(line) is None]
     return [line for line in found if line not in refused], refused
 
@@ -130,7 +130,7 @@ def find_account_fields(code: str) -> dict[str, list[str]]:
     return {name: list(fields) for name, fields in found.items()}
 
 
-def _imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _list_imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -152,6 +152,6 @@ def _read_script_block(code: str) -> Iterable[str]:
     return [line for line in named if isinstance(line, str)] if isinstance(named, list) else []
 
 
-def _requirement_name(line: str) -> str:
+def _parse_requirement(line: str) -> str:
     match = _REQUIREMENT.match(line)
     return re.sub(r"[-_.]+", "-", match[1] if match else line).lower()

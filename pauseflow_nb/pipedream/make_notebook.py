@@ -11,7 +11,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from pauseflow_nb.pipedream.account_props import Accounts, without_secrets
+from pauseflow_nb.pipedream.account_props import Accounts, replace_secrets
 from pauseflow_nb.pipedream.code_scan import find_environment
 from pauseflow_nb.pipedream.markdown_text import code_span, plain
 from pauseflow_nb.pipedream.step_cells import make_cells
@@ -90,7 +90,7 @@ def make_notebook(workflow: Workflow, slug: str, accounts: Accounts) -> Made:
         elif one.props.values:
             props[step.name] = one.props.values
     made.environment = list(dict.fromkeys(_find_all_environment(workflow.steps)))
-    responds = any(_responds(step) for step in _all_steps(workflow.steps))
+    responds = any(_responds(step) for step in _list_all_steps(workflow.steps))
     made.triggers = [describe_trigger(each, made.path, responds=responds) for each in workflow.triggers]
     made.unused = list(_list_unused(workflow))
     first = _make_first_cells(props, has_secrets=bool(made.secrets))
@@ -150,18 +150,18 @@ def _list_unused(workflow: Workflow) -> Iterator[str]:
     groups = [("settings.", workflow.settings), ("", workflow.other)]
     for number, trigger in enumerate(workflow.triggers):
         groups += [(f"triggers[{number}].props.", trigger.props), (f"triggers[{number}].", trigger.other)]
-    groups += [(f"steps.{step.name}.", step.other) for step in _all_steps(workflow.steps)]
+    groups += [(f"steps.{step.name}.", step.other) for step in _list_all_steps(workflow.steps)]
     for prefix, fields in groups:
         for name, value in fields.items():
             if name not in _UNLISTED and value not in (None, "", [], {}):
                 yield f"{prefix}{name}"
 
 
-def _all_steps(steps: list[Step]) -> Iterator[Step]:
+def _list_all_steps(steps: list[Step]) -> Iterator[Step]:
     for step in steps:
         yield step
         for branch in step.branches:
-            yield from _all_steps(branch.steps)
+            yield from _list_all_steps(branch.steps)
 
 
 def _keep(workflow: Workflow) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _keep(workflow: Workflow) -> dict[str, Any]:
         "triggers": triggers,
         "fields": workflow.other,
     }
-    return {name: without_secrets(value) for name, value in unused.items()}
+    return {name: replace_secrets(value) for name, value in unused.items()}
 
 
 def make_slug(name: str) -> str:

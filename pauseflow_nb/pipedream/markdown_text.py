@@ -22,7 +22,7 @@ def plain(text: object) -> str:
 def code_span(text: object) -> str:
     """Write a text as code within a line."""
     line = one_line(text)
-    fence = "`" * (_longest_run(line, 1) + 1)
+    fence = "`" * (_find_longest_run(line, 1) + 1)
     space = " " if line[:1] == "`" or line[-1:] == "`" else ""
     return f"{fence}{space}{line}{space}{fence}"
 
@@ -30,10 +30,10 @@ def code_span(text: object) -> str:
 def code_block(text: object, language: str = "") -> str:
     """Write a text as a block of code; what is not text, as JSON."""
     content = text if isinstance(text, str) else json.dumps(text, indent=2, ensure_ascii=False, default=repr)
-    fence = "`" * (_longest_run(content, 3) + 1)
+    fence = "`" * (_find_longest_run(content, 3) + 1)
     return f"{fence}{language}\n{printable_lines(content.rstrip())}\n{fence}"
 
 
-def _longest_run(text: str, shortest: int) -> int:
+def _find_longest_run(text: str, shortest: int) -> int:
     """Return the length of the longest run of backticks that has at least so many; one less if there is none."""
     return max((len(run) for run in re.findall("`+", text) if len(run) >= shortest), default=shortest - 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 
-from pauseflow_nb.pipedream.account_props import Accounts, PropsOfStep, convert_props, without_secrets
+from pauseflow_nb.pipedream.account_props import Accounts, PropsOfStep, convert_props, replace_secrets
 from pauseflow_nb.pipedream.code_scan import find_npm_packages, find_python_packages
 from pauseflow_nb.pipedream.markdown_text import code_block, code_span, one_line, plain
 from pauseflow_nb.pipedream.registry_actions import find_replacement
@@ -54,7 +54,7 @@ def make_cells(step: Step, accounts: Accounts) -> StepCells:
         made.notes.append(f"the action {code_span(step.action)} was replaced by code: check that it does what you need")
     else:
         _add_placeholder(step, made, accounts)
-    metadata = {"step": step.former_name, "action": step.action, "fields": without_secrets(step.other)}
+    metadata = {"step": step.former_name, "action": step.action, "fields": replace_secrets(step.other)}
     its_own = next((cell for cell in made.cells if cell.cell_type == "code"), made.cells[-1])
     its_own.metadata["pipedream"] = {name: value for name, value in metadata.items() if value}
     return made
@@ -165,7 +165,7 @@ def _show(step: Step, accounts: Accounts) -> str:
     if step.action:
         parts.append(f"Action: {code_span(step.action)}")
     if step.branches and step.other:
-        parts.append(f"Its fields:\n\n{code_block(without_secrets(step.other), 'json')}")
+        parts.append(f"Its fields:\n\n{code_block(replace_secrets(step.other), 'json')}")
     if step.props:
         parts.append(f"Props:\n\n{code_block(convert_props(step, accounts).values, 'json')}")
     return "\n\n".join(parts)

@@ -39,7 +39,7 @@ class BetweenCells:
         shows = [at for at in ran if self.document.cells[at].cell_type == "code"]
         if shows:
             place = cards.Place("", outcome.run, self.segment, outcome.ordinal)
-            cards.put_card(self.document, shows[-1], place, request, outcome.unsaved, notes=outcome.notes)
+            cards.write_card(self.document, shows[-1], place, request, outcome.unsaved, notes=outcome.notes)
         return SegmentEnd("suspended", index, replace(outcome, suspension=request))
 
     def hand_over(self, index: int, checkpoint: int) -> SegmentEnd:

@@ -12,7 +12,7 @@ from typing import Any
 from pauseflow_nb import identity
 from pauseflow_nb.actions import USUAL_ACTIONS, button_labels, name_decision
 from pauseflow_nb.forms.markdown import as_html as render_markdown
-from pauseflow_nb.forms.schema import in_words
+from pauseflow_nb.forms.schema import join_errors
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.printable import printable_lines
 
@@ -130,7 +130,7 @@ def name_decision_on(question: Mapping[str, Any], action: str, by: str) -> str:
 def describe_approval(approval: Mapping[str, Any]) -> str:
     """Say who approved, how that is known, when, and with which comment."""
     comment = approval.get("comment")
-    who = identity.in_words(str(approval["by"]), approval)
+    who = identity.describe_actor(str(approval["by"]), approval)
     return f"{who}{format_moment(str(approval.get('at') or ''))}" + (f" (“{comment}”)" if comment else "")
 
 
@@ -208,8 +208,8 @@ def _list_refusals(facts: Mapping[str, Any]) -> list[str]:
 def _describe_refusal(refused: Mapping[str, Any]) -> str:
     came = f"It came from {describe_approval(refused)}"
     if refused.get("is_drift"):
-        return f"did not count: {in_words(refused['errors'])}. {came}."
-    return f"was refused: {in_words(refused['errors'])}. {came}: {_shorten(refused['answer'])}"
+        return f"did not count: {join_errors(refused['errors'])}. {came}."
+    return f"was refused: {join_errors(refused['errors'])}. {came}: {_shorten(refused['answer'])}"
 
 
 def _name_run(facts: Mapping[str, Any]) -> str:

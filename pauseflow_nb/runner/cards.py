@@ -11,10 +11,10 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from pauseflow_nb.durations import spoken
+from pauseflow_nb.durations import format_duration
 from pauseflow_nb.forms.secrets import hide_secrets
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, answer_in, has_answer
+from pauseflow_nb.protocol import PauseAnswer, SuspensionRequest, Unsaved, Wake, extract_answer, has_answer
 from pauseflow_nb.runner import card_text, cell_statuses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.record_outputs import facts_of, kind_of, record, records_in
@@ -53,7 +53,7 @@ class Decision:
     approvals: list[dict[str, JSON]] | None = None
 
 
-def put_card(
+def write_card(
     document: Document,
     cell: int,
     place: Place,
@@ -101,7 +101,7 @@ def put_card(
     document.changed(cell)
 
 
-def put_decision(document: Document, step: str, decision: Decision) -> bool:
+def write_decision(document: Document, step: str, decision: Decision) -> bool:
     """Add a decision to the waiting card of a step; returns False if it has no waiting card."""
     for cell, output in _find_waiting_cards(document, step):
         facts = facts_of(output)
@@ -162,12 +162,12 @@ def reset(document: Document, first: int) -> None:
 
 
 def copy_card(document: Document, step: str) -> tuple[int, NotebookNode] | None:
-    """Copy the cell with the waiting card of a step, so that `put_back` can restore it if the answer is refused."""
+    """Copy the cell with the waiting card of a step, so that `restore_card` can restore it if the answer is refused."""
     found = _find_waiting_cards(document, step)
     return (found[-1][0], deepcopy(document.cells[found[-1][0]])) if found else None
 
 
-def put_back(
+def restore_card(
     document: Document,
     index: int,
     cell: NotebookNode,
@@ -190,7 +190,7 @@ def put_back(
     document.cells[index] = cell
     for card in waiting:
         step = facts_of(card)["step"]
-        put_decision(document, step, decision)
+        write_decision(document, step, decision)
         refuse(document, step, errors, drift=drift)
     cell.metadata["papermill"]["status"] = status
     document.changed(index)
@@ -221,7 +221,7 @@ def refuse(
 
 def close_document(document: Document, step: str, decision: Decision) -> None:
     """Complete the document of an execution that was cancelled, or timed out, while it waited."""
-    put_decision(document, step, decision)
+    write_decision(document, step, decision)
     cell_statuses.close(document)
 
 
@@ -267,7 +267,7 @@ def describe_approval(action: str, approvals: list[dict[str, JSON]], envelope: M
         known_by=str(last.get("known_by") or ""),
         at=str(last.get("at") or ""),
         comment=str(last.get("comment") or ""),
-        answer=answer_in(envelope) if is_answered else None,
+        answer=extract_answer(envelope) if is_answered else None,
         has_answer=is_answered,
         approvals=approvals,
     )
@@ -332,7 +332,7 @@ def _describe_deadline(request: SuspensionRequest) -> str | None:
     if request.seconds is None:
         return None
     span = timedelta(seconds=request.seconds)
-    until = f"{datetime.now(UTC) + span:%Y-%m-%d %H:%M:%S} UTC ({spoken(span)})"
+    until = f"{datetime.now(UTC) + span:%Y-%m-%d %H:%M:%S} UTC ({format_duration(span)})"
     if request.kind == "rerun":
         return f"At {until} at the latest, or earlier by its link."
     if request.kind == "delay":

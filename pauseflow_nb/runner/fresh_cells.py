@@ -108,7 +108,7 @@ def fail(document: Document, first: int, checks: Iterable[Check]) -> Failure:
     """Complete the document of an execution that a drift ends, above its next cell; return the failure."""
     check = next(check for check in checks if check.is_drift and check.header.fresh.on_drift == "fail")
     message = f"{check.header.name} has changed since it was shown: {check.facts['reason']}"
-    notices.put_ending(document, first, f"Failed: {message}.")
+    notices.write_ending(document, first, f"Failed: {message}.")
     cell_statuses.close(document)
     return Failure("Drift", message, check.cell)
 

@@ -19,7 +19,7 @@ __import__('pauseflow_nb.kernel.ipython_extension', fromlist=['load']).load(get_
 (lambda thread: thread.schedule(lambda: thread.socket.set_hwm(0)))(get_ipython().kernel.iopub_thread)
 """
 _BEGIN = "get_ipython().pauseflow.begin({!r})"
-_GO_ON = "get_ipython().pauseflow.go_on({!r})"
+_GO_ON = "get_ipython().pauseflow.begin_next({!r})"
 _SUSPEND = "get_ipython().pauseflow.suspend({!r})"
 _SETTLE = "get_ipython().pauseflow.settle_names()"
 

@@ -17,6 +17,7 @@ from pauseflow_nb.json_values import is_deeper
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.damaged_notebooks import describe_invalid, find_damage
 from pauseflow_nb.runner.kernels.spec import DEFAULT_KERNEL
+from pauseflow_nb.suggestions import find_similar
 
 #: Suffixes of files that jupytext converts to notebooks.
 _SCRIPTS = {".py", ".md", ".Rmd", ".qmd", ".R", ".jl", ".sh"}
@@ -143,10 +144,8 @@ def _find_near(path: str) -> list[str]:
     """Suggest a notebook with a similar name in the folder of the missing one, as the hint of the error."""
     file = Path(path).expanduser()
     names = sorted(each.name for each in file.parent.glob("*.ipynb"))
-    import difflib  # lazily: few notebooks are missing
-
-    close = difflib.get_close_matches(file.with_suffix(".ipynb").name, names, 1)
-    return [f"did you mean {file.with_name(close[0])}?"] if close else []
+    similar = find_similar(file.with_suffix(".ipynb").name, names)
+    return [] if similar is None else [f"did you mean {file.with_name(similar)}?"]
 
 
 def _from_script(path: str, text: str) -> str:

@@ -15,17 +15,17 @@ from pauseflow_nb.runner.record_outputs import kind_of, record
 _LOST = "The outputs of this cell were lost: the notebook could not be stored after the cell had run."
 
 
-def put_losses(document: Document, first: int, losses: list[Loss]) -> None:
+def write_losses(document: Document, first: int, losses: list[Loss]) -> None:
     """Show above the first cell of a segment what could not be restored."""
     title = "Not everything could be restored after the pause:"
     html, plain = _render_list(title, [str(loss) for loss in losses])
-    _put(document, first, record("losses", html, plain, losses=[asdict(loss) for loss in losses]))
+    _write_notice(document, first, record("losses", html, plain, losses=[asdict(loss) for loss in losses]))
 
 
-def put_ending(document: Document, first: int, sentence: str) -> None:
+def write_ending(document: Document, first: int, sentence: str) -> None:
     """Show above the first cell of a segment why none of its cells ran."""
     text = printable_lines(sentence)
-    _put(document, first, record("ending", render_box(escape(text), WRONG), text, text=text))
+    _write_notice(document, first, record("ending", render_box(escape(text), WRONG), text, text=text))
 
 
 def complete_cells(document: Document, done: int, failed: int | None = None) -> None:
@@ -46,10 +46,10 @@ def complete_cells(document: Document, done: int, failed: int | None = None) -> 
             continue
         cell_statuses.note_ended(document, index, status, has_error=status == "failed")
         if cell.cell_type == "code" and cell.source.strip():
-            _put(document, index, record("lost", render_box(_LOST, WRONG), _LOST, text=_LOST))
+            _write_notice(document, index, record("lost", render_box(_LOST, WRONG), _LOST, text=_LOST))
 
 
-def _put(document: Document, first: int, notice: NotebookNode) -> None:
+def _write_notice(document: Document, first: int, notice: NotebookNode) -> None:
     code = [index for index, cell in enumerate(document.cells) if cell.cell_type == "code"]
     # A segment may begin below the last code cell; then the last code cell shows the notice.
     index = next((index for index in code if index >= first), code[-1] if code else None)

@@ -36,7 +36,7 @@ def require_writable(path: str | None) -> None:
         file_addresses.require_client(path, "output")
         return
     try:
-        problem = _why_not_writable(Path(path).expanduser())
+        problem = _find_write_problem(Path(path).expanduser())
     except (OSError, ValueError, RuntimeError) as error:
         # Too long for the system, with a character that is not allowed, or below the home of an unknown user.
         problem = f"cannot be the path of a file ({getattr(error, 'strerror', None) or error})"
@@ -44,7 +44,7 @@ def require_writable(path: str | None) -> None:
         raise InvalidParameter("output", f"{path} {problem}")
 
 
-def _why_not_writable(output: Path) -> str | None:
+def _find_write_problem(output: Path) -> str | None:
     if follow(output).is_symlink() or follow(output) != output.resolve():
         return "is a link that another user has made: name the file itself, or remove the link"
     if output.is_dir():

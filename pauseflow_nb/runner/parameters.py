@@ -35,38 +35,38 @@ class Parameter:
 
 def find_parameters(notebook: NotebookNode, *, language: str) -> list[Parameter]:
     """List the parameters in the order of their last assignments; empty without a tagged cell."""
-    cell = _tagged_cell(notebook)
+    cell = _find_tagged_cell(notebook)
     if cell is None:
         return []
     try:
-        return _python_parameters(cell.source)
+        return _parse_python(cell.source)
     except (SyntaxError, ValueError, tokenize.TokenError):
         # Another language, or a magic in it.
-        return _inferred_parameters(notebook, language)
+        return _infer_with_papermill(notebook, language)
 
 
 def read_defaults(notebook: NotebookNode) -> dict[str, JSON]:
     """Read the default values that are literals from a Python notebook."""
-    cell = _tagged_cell(notebook)
+    cell = _find_tagged_cell(notebook)
     try:
-        found = [] if cell is None else _python_parameters(cell.source)
+        found = [] if cell is None else _parse_python(cell.source)
     except (SyntaxError, ValueError, tokenize.TokenError):
         # Perhaps a magic. Then only the caller's parameters are known before the cell has run.
         return {}
     return {each.name: each.value for each in found if each.is_literal}
 
 
-def _tagged_cell(notebook: NotebookNode) -> NotebookNode | None:
+def _find_tagged_cell(notebook: NotebookNode) -> NotebookNode | None:
     return next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
 
 
-def _python_parameters(source: str) -> list[Parameter]:
-    comments = dict(_comments_in(source))
+def _parse_python(source: str) -> list[Parameter]:
+    comments = dict(_find_comments(source))
     found: dict[str, Parameter] = {}
     for statement in ast.parse(source).body:
         if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
             continue
-        is_literal, value = _literal(statement.value)
+        is_literal, value = _read_literal(statement.value)
         annotation = ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
         expression = ast.get_source_segment(source, statement.value) or ""
         comment = comments.get(statement.end_lineno or 0, "")
@@ -78,32 +78,32 @@ def _python_parameters(source: str) -> list[Parameter]:
     return list(found.values())
 
 
-def _comments_in(source: str) -> Iterator[tuple[int, str]]:
+def _find_comments(source: str) -> Iterator[tuple[int, str]]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string.lstrip("#").strip()
 
 
-def _inferred_parameters(notebook: NotebookNode, language: str) -> list[Parameter]:
+def _infer_with_papermill(notebook: NotebookNode, language: str) -> list[Parameter]:
     from papermill.inspection import _infer_parameters
 
     kernel = notebook.metadata.get("kernelspec", {}).get("name") or ""
     found = []
     for each in _infer_parameters(notebook, name=kernel, language=language):
         annotation = "" if each.inferred_type_name == "None" else each.inferred_type_name
-        is_literal, value = _literal_text(each.default)
+        is_literal, value = _read_literal_text(each.default)
         found.append(Parameter(each.name, annotation, each.default, is_literal, value, each.help))
     return found
 
 
-def _literal_text(text: str) -> tuple[bool, JSON]:
+def _read_literal_text(text: str) -> tuple[bool, JSON]:
     try:
         return True, json.loads(text)
     except ValueError:
         return False, None
 
 
-def _literal(node: ast.expr) -> tuple[bool, JSON]:
+def _read_literal(node: ast.expr) -> tuple[bool, JSON]:
     try:
         value: Any = ast.literal_eval(node)
         require_json("parameter", value)

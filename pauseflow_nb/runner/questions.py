@@ -69,7 +69,7 @@ class Questions:
         self._recorder.join()
         has_failed = self._document.find_shown_error(cell) is not None
         if is_retried:
-            self._recorder.demote_errors(cell)
+            self._recorder.convert_errors_to_text(cell)
         client.answer(json.dumps(has_failed))
 
     def _answer_pause(self, client: KernelClient, question: PauseQuestion, cell: int) -> None:
@@ -80,7 +80,7 @@ class Questions:
         if answer is None:
             return
         self._pause = None
-        cards.put_decision(self._document, question.step, cards.describe_pause_decision(answer))
+        cards.write_decision(self._document, question.step, cards.describe_pause_decision(answer))
         cell_statuses.note_running_again(self._document, cell)
         client.answer(answer.to_json())
 
@@ -90,4 +90,4 @@ class Questions:
             cards.refuse(self._document, question.step, question.errors)
         else:
             place = cards.Place(question.step, question.run, self._segment, question.ordinal)
-            cards.put_card(self._document, cell, place, question.request)
+            cards.write_card(self._document, cell, place, question.request)

@@ -46,10 +46,10 @@ class Recorder:
         self.last_question: str | None = None
         document.before_writing = self.join
 
-    def go_on(self) -> None:
+    def load_earlier(self) -> None:
         """Continue with displays and widgets of earlier segments, which may still change."""
         self._displayed = _find_displays(self._document)
-        self.widgets.go_on()
+        self.widgets.load_earlier()
 
     def expect(self, request: str, cell: int) -> None:
         """Assign the outputs of a request to a cell, and drop the old outputs of the cell except our records."""
@@ -59,7 +59,7 @@ class Recorder:
         self._outputs[cell] = Outputs(self._document.cells[cell].outputs)
         self._document.changed(cell)
 
-    def demote_errors(self, cell: int) -> None:
+    def convert_errors_to_text(self, cell: int) -> None:
         """Turn the errors that a cell shows into text: its step makes another attempt, and only the last attempt counts."""
         for output in self._document.cells[cell].outputs:
             if output.output_type == "error":

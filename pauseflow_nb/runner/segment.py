@@ -175,9 +175,9 @@ class _Segment:
             self._card = cards.copy_card(document, wake.step)
         document.hide(link for step in briefing.steps.values() for links in step.links for link in links.values())
         if wake is not None:
-            cards.put_decision(document, wake.step, self._decision(wake))
+            cards.write_decision(document, wake.step, self._decision(wake))
         cards.reset(document, briefing.first_cell)
-        self.recorder.go_on()
+        self.recorder.load_earlier()
         cell_statuses.note_notebook_started(document, briefing.execution)
         if self._output is not None:
             self._output.save(document)
@@ -221,7 +221,7 @@ class _Segment:
             return None
         self.losses += losses
         self._observer.on_losses(losses)
-        notices.put_losses(self.document, self._briefing.first_cell, self.losses)
+        notices.write_losses(self.document, self._briefing.first_cell, self.losses)
         needed = [str(loss) for loss in self.losses if loss.needed_by]
         if not needed or self._briefing.goes_without:
             return None
@@ -277,7 +277,7 @@ class _Segment:
             return SegmentEnd("failed", self.checkpoint, None, failure, checks=found)
         if verdict == "ask":
             drifts = [check.facts for check in checks if check.is_drift]
-            self._put_card_back(fresh_cells.list_errors(drifts), drifts)
+            self._restore_card(fresh_cells.list_errors(drifts), drifts)
             return SegmentEnd("drifted", self.checkpoint, checks=found)
         if checks:
             saved = fresh_cells.save_variables(client, briefing, self.document, self._tick)
@@ -405,7 +405,7 @@ class _Segment:
         if outcome.kind == "suspended" and outcome.suspension is not None:
             cell_statuses.note_ended(self.document, index, "suspended")
             place = cards.Place(outcome.step, outcome.run, self._briefing.segment, outcome.ordinal)
-            cards.put_card(self.document, index, place, outcome.suspension, outcome.unsaved)
+            cards.write_card(self.document, index, place, outcome.suspension, outcome.unsaved)
             return SegmentEnd("suspended", index if outcome.suspension.then == "rerun" else index + 1, outcome)
         cell_statuses.note_ended(self.document, index, "completed")
         if outcome.kind == "exited":
@@ -420,12 +420,12 @@ class _Segment:
         return SegmentEnd("stopped" if self._control.request == "stop" else "interrupted", self.checkpoint)
 
     def _refuse_answer(self, errors: list[dict[str, JSON]]) -> SegmentEnd:
-        self._put_card_back(errors)
+        self._restore_card(errors)
         return SegmentEnd("refused", self.checkpoint, errors=errors)
 
-    def _put_card_back(self, errors: list[dict[str, JSON]], drift: list[dict[str, JSON]] | None = None) -> None:
+    def _restore_card(self, errors: list[dict[str, JSON]], drift: list[dict[str, JSON]] | None = None) -> None:
         if self._card is not None and self._briefing.wake is not None:
-            cards.put_back(self.document, *self._card, self._decision(self._briefing.wake), errors, drift=drift)
+            cards.restore_card(self.document, *self._card, self._decision(self._briefing.wake), errors, drift=drift)
 
     def _end_before_cells(self, failure: Failure) -> SegmentEnd:
         if self._control.request in {"interrupt", "kill"}:

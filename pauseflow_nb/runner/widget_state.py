@@ -28,7 +28,7 @@ class Widgets:
         self._capture_stacks: dict[str, list[str]] = {}
         self._changed: set[str] = set()
 
-    def go_on(self) -> None:
+    def load_earlier(self) -> None:
         """Continue with the widgets that earlier segments left in the document: the kernel may have restored them."""
         stored = self._document.metadata.get("widgets", {}).get(_MIME, {}).get("state", {})
         self._states = dict(stored)

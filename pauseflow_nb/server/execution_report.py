@@ -20,7 +20,7 @@ from pauseflow_nb.json_values import json_text
 from pauseflow_nb.runner.card_text import name_decision_on
 from pauseflow_nb.server.public.outputs import show_outputs
 from pauseflow_nb.server.public.page import render
-from pauseflow_nb.server.public.wording import list_parameters, say_who_started
+from pauseflow_nb.server.public.wording import describe_start, list_parameters
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.reader import Reader
@@ -87,8 +87,8 @@ def make_report(store: "Reader", execution: str) -> Report:
         "report.html",
         view=view,
         notebook=PurePath(view["notebook"]).name,
-        started=say_who_started(view),
-        ended=view["ended_at"] and _moment(view["ended_at"]),
+        started=describe_start(view),
+        ended=view["ended_at"] and _format_moment(view["ended_at"]),
         reason=(view["reason"] or {}).get("text"),
         parameters=list_parameters(view["parameters"]),
         check=check,
@@ -119,13 +119,13 @@ def _describe_record(record: Mapping[str, Any]) -> _Decision:
     if record.get("withdrawn"):
         what, decided = "does not count any more, for the execution went back before it", []
     elif decision is None:
-        what, decided = "asked again", list(_say_what_was_found(record))
+        what, decided = "asked again", list(_describe_checks(record))
     elif record.get("checks"):
-        what, decided = "checked when the answer took effect", list(_say_what_was_found(record))
+        what, decided = "checked when the answer took effect", list(_describe_checks(record))
     else:
         done = name_decision_on(question, decision["action"], decision["by"])
         what = "one approval of several" if "approval" in record else done
-        decided = list(_say_what_was_decided(record, decision, question))
+        decided = list(_describe_decision(record, decision, question))
     return _Decision(
         heading=f"{where}: {what}",
         title=question.get("title") or "",
@@ -139,13 +139,13 @@ def _describe_record(record: Mapping[str, Any]) -> _Decision:
 def _describe_question(record: Mapping[str, Any], question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     data = question.get("data")
     if isinstance(data, Mapping):
-        yield from ((str(name), _text(each)) for name, each in data.items())
+        yield from ((str(name), _format_text(each)) for name, each in data.items())
     elif data is not None:
         yield "Data", json_text(data)
     if record.get("asked"):
-        yield "Asked", _moment(record["asked"])
+        yield "Asked", _format_moment(record["asked"])
     if question.get("deadline"):
-        yield "Deadline", _moment(question["deadline"])
+        yield "Deadline", _format_moment(question["deadline"])
     rules = record.get("rules") or {}
     if rules.get("approvals", 1) > 1:
         yield "Approvals needed", str(rules["approvals"])
@@ -155,7 +155,7 @@ def _describe_question(record: Mapping[str, Any], question: Mapping[str, Any]) -
         yield "May not answer", "the person who started the run"
 
 
-def _say_what_was_decided(
+def _describe_decision(
     record: Mapping[str, Any], decision: Mapping[str, Any], question: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     label = (question.get("labels") or {}).get(decision["action"])
@@ -163,12 +163,12 @@ def _say_what_was_decided(
         yield "Button", label
     answer, comment = decision.get("answer"), decision.get("comment")
     if decision.get("has_answer", answer is not None) and answer != {"comment": comment}:
-        yield "Answer", _text(answer)
+        yield "Answer", _format_text(answer)
     if comment:
         yield "Comment", comment
     approvals = decision.get("approvals") or [decision]
     for each in approvals:
-        yield "Decided by", _name(each) + (f", {_moment(each['at'])}" if each.get("at") else "")
+        yield "Decided by", _format_name(each) + (f", {_format_moment(each['at'])}" if each.get("at") else "")
     if decision.get("known_by") and len(approvals) == 1:
         yield "Known", _KNOWN_BY.get(decision["known_by"], decision["known_by"])
     if decision["by"] != "clock":
@@ -176,14 +176,14 @@ def _say_what_was_decided(
         yield "Seen", seen if record.get("seen") else "not known: the answer did not name what was shown"
 
 
-def _say_what_was_found(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _describe_checks(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Describe the checks of fresh cells, for an answer that took effect or did not count."""
     for check in record.get("checks") or ():
-        yield f"{check['name']}, found {_moment(check['at'])}", check["reason"]
+        yield f"{check['name']}, found {_format_moment(check['at'])}", check["reason"]
 
 
-def _name(facts: Mapping[str, Any]) -> str:
-    return identity.in_words(str(facts.get("by") or ""), facts)
+def _format_name(facts: Mapping[str, Any]) -> str:
+    return identity.describe_actor(str(facts.get("by") or ""), facts)
 
 
 def _describe_event(line: Mapping[str, Any]) -> _Event:
@@ -193,10 +193,12 @@ def _describe_event(line: Mapping[str, Any]) -> _Event:
     if what != line["what"]:
         del listed["action"]
     checks = listed.pop("checks", None) or []
-    details = [f"{key}: {_text(each)}" for key, each in listed.items()]
+    details = [f"{key}: {_format_text(each)}" for key, each in listed.items()]
     details += [f"{check['name']}: {check['reason']}" for check in checks]
     details += [line["problem"]] if line.get("problem") else []
-    return _Event(_moment(line["at"]).removesuffix(" UTC"), f"{what}{step}", _name(line), ", ".join(details))
+    return _Event(
+        _format_moment(line["at"]).removesuffix(" UTC"), f"{what}{step}", _format_name(line), ", ".join(details)
+    )
 
 
 def _show_cells(cells: list[dict[str, Any]]) -> Iterator[_Cell]:
@@ -208,9 +210,9 @@ def _show_cells(cells: list[dict[str, Any]]) -> Iterator[_Cell]:
             yield _Cell(number, None, [as_html(source)])
 
 
-def _text(value: Any) -> str:
+def _format_text(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def _moment(iso: str) -> str:
+def _format_moment(iso: str) -> str:
     return iso.replace("T", " ").replace("Z", " UTC").replace("+00:00", " UTC")

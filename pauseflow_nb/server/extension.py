@@ -35,15 +35,15 @@ TRAITS = {
 }
 
 
-def _text(explanation: str) -> Any:
+def _make_text_setting(explanation: str) -> Any:
     return Unicode(None, allow_none=True, help=explanation).tag(config=True)
 
 
-def _number(explanation: str) -> Any:
+def _make_number_setting(explanation: str) -> Any:
     return Int(None, allow_none=True, help=explanation).tag(config=True)
 
 
-def _choice(explanation: str, *values: str) -> Any:
+def _make_choice_setting(explanation: str, *values: str) -> Any:
     return Enum(values, None, allow_none=True, help=explanation).tag(config=True)
 
 
@@ -57,34 +57,36 @@ class PauseflowExtension(ExtensionApp):
 
     # One for each setting; None leaves it to the environment, pauseflow.toml and the defaults.
     # In every Jupyter application `data_dir` means another folder.
-    pauseflow_dir = _text("Folder of the database, the files and pauseflow.toml.")
-    db = _text("SQLAlchemy URL of the database.")
-    storage = _text("fsspec URL of the files.")
-    public_url = _text("Base URL of the links.")
-    links = _choice("When a GET request to a link may settle a suspension.", "strict", "confirm", "open")
-    trusted_proxies = _text("Addresses or networks of proxies whose X-Forwarded-For is trusted.")
-    templates = _text("Folder of templates for the pages of the links.")
-    redirect = _text("URL that a browser opens after an answer on such a page.")
-    workers = _number("Number of segments that the worker runs at the same time.")
-    queues = _text("Queues whose segments the worker runs, with commas between them.")
-    kept_kernels = _number("Most kernels that are kept for kernel-bound executions.")
-    kernels = _text("How kernels are started: auto, cold, prestarted or forked.")
-    snapshot_check = _choice("Which parts of a local snapshot are checked before it is used.", "fast", "full")
-    snapshot_cache = _text("Most bytes that this machine's cache of remote snapshots takes on its disk.")
-    max_body = _text('Largest body of a callback, such as "1 GiB".')
-    smtp_host = _text("Mail server for flow.send.email.")
-    smtp_port = _number("Port of the mail server.")
-    smtp_security = _choice("Encryption of the connection to the mail server.", "starttls", "tls", "none")
-    smtp_user = _text("User name for the mail server.")
-    smtp_password = _text("Password for the mail server.")
-    smtp_from = _text("Sender address of mails.")
-    smtp_to = _text("Recipient of mails that name none.")
+    pauseflow_dir = _make_text_setting("Folder of the database, the files and pauseflow.toml.")
+    db = _make_text_setting("SQLAlchemy URL of the database.")
+    storage = _make_text_setting("fsspec URL of the files.")
+    public_url = _make_text_setting("Base URL of the links.")
+    links = _make_choice_setting("When a GET request to a link may settle a suspension.", "strict", "confirm", "open")
+    trusted_proxies = _make_text_setting("Addresses or networks of proxies whose X-Forwarded-For is trusted.")
+    templates = _make_text_setting("Folder of templates for the pages of the links.")
+    redirect = _make_text_setting("URL that a browser opens after an answer on such a page.")
+    workers = _make_number_setting("Number of segments that the worker runs at the same time.")
+    queues = _make_text_setting("Queues whose segments the worker runs, with commas between them.")
+    kept_kernels = _make_number_setting("Most kernels that are kept for kernel-bound executions.")
+    kernels = _make_text_setting("How kernels are started: auto, cold, prestarted or forked.")
+    snapshot_check = _make_choice_setting(
+        "Which parts of a local snapshot are checked before it is used.", "fast", "full"
+    )
+    snapshot_cache = _make_text_setting("Most bytes that this machine's cache of remote snapshots takes on its disk.")
+    max_body = _make_text_setting('Largest body of a callback, such as "1 GiB".')
+    smtp_host = _make_text_setting("Mail server for flow.send.email.")
+    smtp_port = _make_number_setting("Port of the mail server.")
+    smtp_security = _make_choice_setting("Encryption of the connection to the mail server.", "starttls", "tls", "none")
+    smtp_user = _make_text_setting("User name for the mail server.")
+    smtp_password = _make_text_setting("Password for the mail server.")
+    smtp_from = _make_text_setting("Sender address of mails.")
+    smtp_to = _make_text_setting("Recipient of mails that name none.")
     notify = Dict(None, allow_none=True, help="Targets of flow.notify: names with apprise URLs.").tag(config=True)
-    quota = _text("Most bytes in the storage before new executions are refused.")
-    executions_per_user = _number("Most executions of one user that run or wait.")
-    executions_per_queue = _number("Most executions of notebooks of one queue that run or wait.")
-    bytes_per_user = _text("Most bytes that the executions of one user hold before new ones are refused.")
-    log_format = _choice("How the worker writes its log.", "text", "json")
+    quota = _make_text_setting("Most bytes in the storage before new executions are refused.")
+    executions_per_user = _make_number_setting("Most executions of one user that run or wait.")
+    executions_per_queue = _make_number_setting("Most executions of notebooks of one queue that run or wait.")
+    bytes_per_user = _make_text_setting("Most bytes that the executions of one user hold before new ones are refused.")
+    log_format = _make_choice_setting("How the worker writes its log.", "text", "json")
 
     start_worker = Bool(True, help="Whether to start a worker, if none runs elsewhere.").tag(config=True)
 

@@ -48,7 +48,7 @@ _SWITCH_SECONDS = 0.0005
 _LARGEST_BODY = 64 * 1024
 
 
-def say_ready(url: str, token: str) -> None:
+def print_ready(url: str, token: str) -> None:
     """Print the address in one line, with the token that Jupyter made, if it made one."""
     hint = f"(token {token})" if token else "(sign in as Jupyter is configured)"
     sys.stdout.write(f"pauseflow is ready at {url} {hint}\n")
@@ -61,7 +61,7 @@ def serve(
     ip: str | None = None,
     port: int | None = None,
     start_worker: bool = True,
-    say: Callable[[str, str], None] = say_ready,
+    announce: Callable[[str, str], None] = print_ready,
 ) -> None:
     """Serve the links and the REST API and run a worker, until SIGINT or SIGTERM.
 
@@ -73,7 +73,7 @@ def serve(
         ip: Address to listen on; None: the one from the hub, or 127.0.0.1.
         port: Port; 0 takes a free one, None the one of the settings.
         start_worker: Whether to start a worker.
-        say: Called with the address and the token once the server is registered and its worker takes jobs. The token is
+        announce: Called with the address and the token once the server is registered and its worker takes jobs. The token is
             empty unless Jupyter made it for this process, because a token that the user has chosen is known.
 
     Raises:
@@ -104,7 +104,7 @@ def serve(
     extension = server.extension_manager.extension_points["pauseflow_nb"].app
     assert isinstance(extension, PauseflowExtension)
     token = server.identity_provider.token if is_generated else ""
-    extension.on_ready = lambda: say(str(server.connection_url), token)
+    extension.on_ready = lambda: announce(str(server.connection_url), token)
     sys.setswitchinterval(_SWITCH_SECONDS)
     server.start()
 

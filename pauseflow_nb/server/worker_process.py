@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from pauseflow_nb.operator_secrets import without_secrets
+from pauseflow_nb.operator_secrets import remove_secrets
 from pauseflow_nb.settings import Settings
 
 #: Prefixes of the secret variables that a worker needs: our settings, and the token of a kernel gateway.
@@ -58,7 +58,7 @@ class WorkerProcess:
         """Make a worker for the store of these settings."""
         command = [sys.executable, "-m", "pauseflow_nb", "worker", "--with-parent", "--secrets-from-parent"]
         full = make_environment(settings)
-        public = without_secrets(full)
+        public = remove_secrets(full)
         secrets = {name: full[name] for name in full.keys() - public.keys() if name.startswith(_NEEDED)}
         return cls(command, public, secrets=secrets)
 

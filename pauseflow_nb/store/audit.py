@@ -20,7 +20,7 @@ _PLAIN = tuple(column for column in audit.c if column.name != "details")
 
 @dataclass(frozen=True)
 class Line:
-    """One line to add; see `note`."""
+    """One line to add; see `add_line`."""
 
     execution: str
     what: str
@@ -30,7 +30,7 @@ class Line:
     details: Mapping[str, JSON]
 
 
-def note(
+def add_line(
     connection: sa.Connection,
     execution: str,
     what: str,
@@ -51,10 +51,10 @@ def note(
         step: Name of the step, if it concerns one.
         details: Other facts; never links and never data that people sent.
     """
-    note_all(connection, [Line(execution, what, by, segment, step, details)])
+    add_lines(connection, [Line(execution, what, by, segment, step, details)])
 
 
-def note_all(connection: sa.Connection, lines: Iterable[Line], moment: float | None = None) -> None:
+def add_lines(connection: sa.Connection, lines: Iterable[Line], moment: float | None = None) -> None:
     """Add several lines in order, at a moment; the default is now."""
     moment = now(connection) if moment is None else moment
     rows = [

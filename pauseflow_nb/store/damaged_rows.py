@@ -55,7 +55,7 @@ def require_shape(view: dict[str, Any]) -> None:
         _require_kinds(step, {"exports": dict, "notes": list, "unsaved": list}, "steps.")
 
 
-def damaged_view(connection: sa.Connection, execution: str, problem: Exception) -> list[dict[str, Any]]:
+def make_damaged_view(connection: sa.Connection, execution: str, problem: Exception) -> list[dict[str, Any]]:
     """Show the readable parts of an execution, and `problem`; empty if there is none with this id.
 
     Raises:

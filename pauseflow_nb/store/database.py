@@ -56,7 +56,7 @@ def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
         return _open_sqlite(parsed, patience)
     if parsed.get_backend_name() == "postgresql":
         return _open_postgresql(parsed, patience)
-    raise StoreUnavailable(_shown(parsed), "only SQLite and PostgreSQL are supported")
+    raise StoreUnavailable(_hide_password(parsed), "only SQLite and PostgreSQL are supported")
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
             broke during the commit: then the outcome is unknown.
         StorageFull: If the disk is full; nothing was changed.
     """
-    with _plain_errors(engine):
+    with _convert_errors(engine):
         writer: _Writer | None = engine.get_execution_options().get("writer")
         with nullcontext() if writer is None else writer.turn(engine), engine.begin() as connection:
             if writer is not None:
@@ -83,7 +83,7 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     Raises:
         StoreUnavailable: If the database is missing or unusable.
     """
-    with _plain_errors(engine), engine.connect() as connection:
+    with _convert_errors(engine), engine.connect() as connection:
         yield connection
 
 
@@ -108,7 +108,7 @@ def iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def are_among(*columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
+def select_among(*columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
     """Select the rows with one of some keys, which `name_keys` passes; the first column finds them by an index."""
     # SQLite uses no index for a comparison of several columns at once.
     firsts = sa.bindparam("firsts", expanding=True, type_=columns[0].type)
@@ -117,7 +117,7 @@ def are_among(*columns: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], 
 
 
 def name_keys(keys: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
-    """Return the parameters of a statement with `are_among`."""
+    """Return the parameters of a statement with `select_among`."""
     known = list(keys)
     return {"firsts": list({key[0] for key in known}), "keys": known}
 
@@ -146,10 +146,10 @@ def is_conflict(problem: BaseException) -> bool:
 def named(engine: sa.Engine) -> str:
     """Name the database for people, without its password."""
     url = engine.url
-    return url.database or str(url) if url.get_backend_name() == "sqlite" else _shown(url)
+    return url.database or str(url) if url.get_backend_name() == "sqlite" else _hide_password(url)
 
 
-def _shown(url: sa.URL) -> str:
+def _hide_password(url: sa.URL) -> str:
     return mask_passwords(url.render_as_string(hide_password=True))
 
 
@@ -267,7 +267,7 @@ def _make_file(path: Path, patience: timedelta) -> None:
     except OSError as problem:
         raise StoreUnavailable(str(path), f"{problem.strerror}: check PAUSEFLOW_DATA_DIR and its permissions") from None
     except sqlite3.Error as problem:
-        raise _sqlite_error(str(path), problem) from None
+        raise _convert_sqlite_error(str(path), problem) from None
 
 
 def _use_wal(connection: sqlite3.Connection, patience: timedelta) -> None:
@@ -300,7 +300,9 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
             hide_parameters=True,
         )
     except ImportError:
-        raise StoreUnavailable(_shown(url), "its driver is missing: pip install 'pauseflow-nb[postgresql]'") from None
+        raise StoreUnavailable(
+            _hide_password(url), "its driver is missing: pip install 'pauseflow-nb[postgresql]'"
+        ) from None
 
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, _record: object) -> None:
@@ -321,36 +323,36 @@ def _read_json(text: str | bytes) -> Any:
 
 
 @contextmanager
-def _plain_errors(engine: sa.Engine) -> Iterator[None]:
+def _convert_errors(engine: sa.Engine) -> Iterator[None]:
     """Convert the driver's errors to ours, except `IntegrityError`."""
     try:
         yield
     except sa.exc.IntegrityError:
         raise
     except sa.exc.DataError as problem:
-        raise _not_storable(problem) from problem
+        raise _make_not_storable(problem) from problem
     except sa.exc.DBAPIError as problem:
         if isinstance(problem.orig, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.DataError):
-            raise _not_storable(problem) from problem
+            raise _make_not_storable(problem) from problem
         if isinstance(problem.orig, sqlite3.Error):
-            raise _sqlite_error(named(engine), problem.orig) from problem
+            raise _convert_sqlite_error(named(engine), problem.orig) from problem
         if isinstance(problem, sa.exc.ProgrammingError) and getattr(problem.orig, "sqlstate", None) is None:
             # Refused by the driver: PostgreSQL has not seen it.
-            raise _not_storable(problem) from problem
+            raise _make_not_storable(problem) from problem
         is_lost = (
             isinstance(problem, (sa.exc.OperationalError, sa.exc.InterfaceError)) or problem.connection_invalidated
         )
-        raise _postgresql_error(named(engine), problem.orig, is_lost=is_lost) from problem
+        raise _convert_postgresql_error(named(engine), problem.orig, is_lost=is_lost) from problem
     except sa.exc.StatementError as problem:
         # Refused before the database has seen it: a value that is not JSON, or does not have the column's type.
-        raise _not_storable(problem) from problem
+        raise _make_not_storable(problem) from problem
     except sa.exc.TimeoutError as problem:
         raise StoreUnavailable(named(engine), "too many threads of this process use it at once: try again") from problem
     except sa.exc.SQLAlchemyError as problem:
         raise StoreUnavailable(named(engine), f"{type(problem).__name__}: {problem}") from problem
 
 
-def _not_storable(problem: sa.exc.StatementError) -> NotStorable:
+def _make_not_storable(problem: sa.exc.StatementError) -> NotStorable:
     # Waiting, as for a locked database, would not help.
     lines = str(problem.orig or problem).strip().splitlines()
     return NotStorable(lines[0] if lines else type(problem).__name__)
@@ -362,7 +364,7 @@ def _explain_missing_file(path: str) -> StoreUnavailable:
     )
 
 
-def _sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
+def _convert_sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
     # The lowest byte of an extended code is the plain code.
     code = (getattr(problem, "sqlite_errorcode", None) or 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
@@ -382,7 +384,7 @@ def _sqlite_error(path: str, problem: sqlite3.Error) -> Exception:
     return StoreUnavailable(path, sentences.get(code, f"SQLite says: {problem}"))
 
 
-def _postgresql_error(name: str, problem: BaseException | None, *, is_lost: bool) -> Exception:
+def _convert_postgresql_error(name: str, problem: BaseException | None, *, is_lost: bool) -> Exception:
     state = getattr(problem, "sqlstate", None) or ""
     first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
     if state == "53100":

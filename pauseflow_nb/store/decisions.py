@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.decisions.digests import CellList
-from pauseflow_nb.decisions.statement import Signed, expand, payload_digest
+from pauseflow_nb.decisions.statement import Signed, digest_payload, expand
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store.database import now
@@ -130,5 +130,5 @@ def copy_cells(connection: sa.Connection, source: str, execution: str, digests: 
 
 
 def _read(row: Row) -> Record:
-    digest = payload_digest(row.envelope) if row.digest is None else row.digest
+    digest = digest_payload(row.envelope) if row.digest is None else row.digest
     return Record(row.execution, row.number, Signed(row.envelope, digest), row.cells)

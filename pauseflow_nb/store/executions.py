@@ -11,8 +11,8 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
-from pauseflow_nb.store.audit import Line, note, note_all
-from pauseflow_nb.store.database import are_among, build_locks, lock_row, name_keys, now
+from pauseflow_nb.store.audit import Line, add_line, add_lines
+from pauseflow_nb.store.database import build_locks, lock_row, name_keys, now, select_among
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 #: A row of any table, with its columns as attributes.
@@ -42,7 +42,7 @@ _PARENTS = sa.select(executions.c.parent, executions.c.nested).where(_AMONG, exe
 _QUEUES = (
     sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
     .join(executions, executions.c.id == segments.c.execution)
-    .where(executions.c.queues.is_not(None), *are_among(segments.c.execution, segments.c.n))
+    .where(executions.c.queues.is_not(None), *select_among(segments.c.execution, segments.c.n))
 )
 
 #: The option that names the caller of sudo who started it.
@@ -70,7 +70,7 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
             **values,
         )
     )
-    note(connection, execution, "started", by, segment=0)
+    add_line(connection, execution, "started", by, segment=0)
 
 
 def find_starter(row: Row) -> Who:
@@ -211,7 +211,7 @@ def end_all(
         )
         for each in endings
     ]
-    note_all(connection, lines, moment)
+    add_lines(connection, lines, moment)
     _wake_parents(connection, [each.execution for each in endings], moment)
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import LinkWithdrawn, UnknownKey
 from pauseflow_nb.links import Claim, Signer
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import add_line
 from pauseflow_nb.store.database import now, reading, transaction
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.tables import callbacks, executions, keys, segments, steps
@@ -188,7 +188,7 @@ def _withdraw_links(connection: sa.Connection, which: sa.ColumnElement[bool], by
         early = (callbacks.c.execution == execution, callbacks.c.verdict.is_(None), callbacks.c.by == "link")
         dropped = connection.execute(callbacks.update().where(*early).values(verdict="void")).rowcount
         details: dict[str, Any] = {"dropped": dropped} if dropped else {}
-        note(connection, execution, what, by, **details)
+        add_line(connection, execution, what, by, **details)
 
 
 def _add(connection: sa.Connection, number: int, by: str | None = None) -> None:

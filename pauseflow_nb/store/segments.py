@@ -13,13 +13,13 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import are_among, build_locks, lock_row, name_keys, now
+from pauseflow_nb.store.database import build_locks, lock_row, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
 
 _PLACE = (segments.c.execution, segments.c.n)
 # In a fixed order: otherwise two transactions that lock the same rows could wait for each other.
-_LOCKED = build_locks(sa.select(segments).where(*are_among(*_PLACE)).order_by(*_PLACE))
+_LOCKED = build_locks(sa.select(segments).where(*select_among(*_PLACE)).order_by(*_PLACE))
 _NEWEST = (
     sa.select(segments.c.execution, sa.func.max(segments.c.n))
     .where(segments.c.execution.in_(sa.bindparam("ids", expanding=True)))

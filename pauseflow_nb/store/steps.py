@@ -6,12 +6,12 @@ import sqlalchemy as sa
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure, Outcome, SnapshotRef, StepBriefing
-from pauseflow_nb.store.database import are_among, name_keys, now
+from pauseflow_nb.store.database import name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import steps
 
 _KEY = (steps.c.execution, steps.c.step, steps.c.run)
-_EXPORTS = sa.select(*_KEY, steps.c.exports).where(*are_among(*_KEY))
+_EXPORTS = sa.select(*_KEY, steps.c.exports).where(*select_among(*_KEY))
 _EXPORT = (
     steps.update()
     .where(*(column == sa.bindparam(f"of_{column.name}") for column in _KEY))

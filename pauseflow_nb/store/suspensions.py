@@ -12,7 +12,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import decisions
-from pauseflow_nb.store.database import are_among, build_locks, iso, lock_row, name_keys, now
+from pauseflow_nb.store.database import build_locks, iso, lock_row, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
 
@@ -23,13 +23,13 @@ MOST_EARLY = 100
 Key: TypeAlias = tuple[str, int, str, int]
 
 _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
-_LOCKED = build_locks(sa.select(suspensions).where(*are_among(*_KEY)).order_by(*_KEY))
+_LOCKED = build_locks(sa.select(suspensions).where(*select_among(*_KEY)).order_by(*_KEY))
 _QUESTIONS: sa.Select[Any] = sa.select(*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules).where(
-    *are_among(*_KEY), suspensions.c.state == "open"
+    *select_among(*_KEY), suspensions.c.state == "open"
 )
 _TIME_OUT = (
     suspensions.update()
-    .where(*are_among(*_KEY))
+    .where(*select_among(*_KEY))
     .values(state="settled", action="timeout", settled_by="clock", settled_at=sa.bindparam("moment"))
 )
 _RESUME = (

@@ -11,11 +11,11 @@ from pauseflow_nb.actions import LINK_NAMES, USUAL_ACTIONS, allowed_links, butto
 from pauseflow_nb.forms.controls import draw_json
 from pauseflow_nb.json_values import JSON, compact, json_text
 from pauseflow_nb.links import Claim
-from pauseflow_nb.protocol import Links, Loss, published, waiting_state
+from pauseflow_nb.protocol import Links, Loss, merge_exports, waiting_state
 from pauseflow_nb.queues import QueuePlan, describe_missing_worker
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store import workers
-from pauseflow_nb.store.damaged_rows import damaged_view, require_shape
+from pauseflow_nb.store.damaged_rows import make_damaged_view, require_shape
 from pauseflow_nb.store.database import iso, now
 from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
@@ -25,7 +25,7 @@ from pauseflow_nb.store.triggers import name_starts
 LinksOf = Callable[[Claim], Links]
 
 
-def execution_views(
+def make_views(
     connection: sa.Connection, ids: list[str], *, links: LinksOf | None = None, history: bool = False
 ) -> list[dict[str, Any]]:
     """Show executions, in the order of their ids; unknown ids are left out.
@@ -49,7 +49,7 @@ def execution_views(
             shown += _all_views(connection, [id_], links=links, history=history)
         except Exception as problem:  # noqa: BLE001
             connection.rollback()
-            shown += damaged_view(connection, id_, problem)
+            shown += make_damaged_view(connection, id_, problem)
     return shown
 
 
@@ -58,10 +58,10 @@ def _all_views(
 ) -> list[dict[str, Any]]:
     moment = now(connection)
     rows = {row.id: row for row in connection.execute(sa.select(executions).where(executions.c.id.in_(ids)))}
-    of_segments = _grouped(connection, segments, ids, segments.c.n)
-    of_suspensions = _grouped(connection, suspensions, ids, suspensions.c.segment)
+    of_segments = _group(connection, segments, ids, segments.c.n)
+    of_suspensions = _group(connection, suspensions, ids, suspensions.c.segment)
     served = _list_served(connection) if any(row.state == "queued" for row in rows.values()) else set()
-    of_steps = {key: list(group) for key, group in _by_execution(runs.list_runs(connection, ids))}
+    of_steps = {key: list(group) for key, group in _group_by_execution(runs.list_runs(connection, ids))}
     of_triggers = name_starts(connection, ids)
     views = [
         _view(
@@ -128,7 +128,7 @@ def _view(
             if found.state == "open"
             for shown in (_suspension(found, links, row.revocations), *_nested(connection, found, links))
         ],
-        "usage": _usage(its_segments, its_suspensions, moment),
+        "usage": _compute_usage(its_segments, its_suspensions, moment),
         "error": row.error,
     }
     if history:
@@ -167,7 +167,7 @@ def list_losses(its_segments: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
-    became = {(row.step, row.run): _became(row) for row in its_suspensions}
+    became = {(row.step, row.run): _derive_step_state(row) for row in its_suspensions}
     budgets = {row.step: row.max_retries for row in its_suspensions if row.max_retries is not None}
     shown: dict[str, Any] = {}
     for row in its_runs:
@@ -181,14 +181,14 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
             "started_at": iso(row.started_at),
             "ended_at": iso(row.ended_at),
             # A run under way has published nothing yet: what the one before it did stands.
-            "exports": published(row.exports) if has_ended or not before else before["exports"],
+            "exports": merge_exports(row.exports) if has_ended or not before else before["exports"],
             "notes": row.notes,
             "unsaved": row.unsaved,
         }
     return shown
 
 
-def _became(suspension: Row) -> str:
+def _derive_step_state(suspension: Row) -> str:
     """Derive the state of a step from its suspension: one that was answered is finished."""
     if suspension.state == "open":
         return waiting_state(suspension.kind)
@@ -216,7 +216,7 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "title": row.title,
         "message": row.message,
         "data": row.data,
-        "data_as_text": shown_data(row.data),
+        "data_as_text": format_data(row.data),
         "shown": None if row.shown is None else row.shown["digest"],
         "schema": row.schema,
         "form": draw_json(row.schema),
@@ -234,7 +234,7 @@ def _nested(connection: sa.Connection, row: Row, links: LinksOf | None) -> list[
     if row.kind != "notebook":
         return []
     names = name_children(connection, row.execution, step=row.step, segment=row.segment)
-    views = execution_views(connection, list(names), links=links)
+    views = make_views(connection, list(names), links=links)
     return [
         {**shown, "path": [row.step, *shown["path"]], "address": write_address([names[view["id"]]], shown["address"])}
         for view in views
@@ -279,7 +279,7 @@ def allowed_actions(rules: dict[str, Any] | None) -> list[str]:
     return list((rules or {}).get("allow") or USUAL_ACTIONS)
 
 
-def shown_data(data: JSON) -> dict[str, Any]:
+def format_data(data: JSON) -> dict[str, Any]:
     """Write data as it is shown, with all digits: `rows` of name and text if it is flat, otherwise one `text`."""
     if data is None or data in ({}, []) or isinstance(data, str):
         return {"rows": [], "text": data or None}
@@ -308,14 +308,14 @@ def _run(row: Row) -> dict[str, Any]:
         "attempts": row.attempts,
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
-        "exports": published(row.exports),
+        "exports": merge_exports(row.exports),
         "notes": row.notes,
         "unsaved": row.unsaved,
         "error": row.failure,
     }
 
 
-def _usage(its_segments: list[Row], its_suspensions: list[Row], moment: float) -> dict[str, Any]:
+def _compute_usage(its_segments: list[Row], its_suspensions: list[Row], moment: float) -> dict[str, Any]:
     listed = [
         {
             "segment": row.n,
@@ -342,13 +342,13 @@ def _compute(row: Row, moment: float) -> float:
     return float(row.compute_seconds + running)
 
 
-def _grouped(
+def _group(
     connection: sa.Connection, table: sa.Table, ids: list[str], order: sa.ColumnElement[Any]
 ) -> dict[str, list[Row]]:
     statement = sa.select(table).where(table.c.execution.in_(ids)).order_by(order)
-    return {key: list(group) for key, group in _by_execution(connection.execute(statement))}
+    return {key: list(group) for key, group in _group_by_execution(connection.execute(statement))}
 
 
-def _by_execution(rows: Iterable[Row]) -> Iterable[tuple[str, Iterable[Row]]]:
+def _group_by_execution(rows: Iterable[Row]) -> Iterable[tuple[str, Iterable[Row]]]:
     # Sorting is stable: within an execution the order stays.
     return groupby(sorted(rows, key=attrgetter("execution")), key=attrgetter("execution"))

@@ -42,14 +42,14 @@ class Providers:
         check_name(name)
         for value in (self._in_environment(name), self._in_folders(name), self._in_keyring(name)):
             if value is not None:
-                return _checked(name, value)
+                return _check_value(name, value)
         raise MissingSecret(name, f"no provider has it: {self._advice(name)}")
 
     def describe(self) -> tuple[bool, str]:
         """Return whether any provider has a secret, and a line for each provider with the names that it has."""
         ours = [name for name in self.environment if name.startswith(VARIABLE_PREFIX)]
         names = sorted({name.removeprefix(VARIABLE_PREFIX).removesuffix("_FILE") for name in ours})
-        listed = {"environment": names, **{str(folder): _names_in(folder) for folder in self._folders}}
+        listed = {"environment": names, **{str(folder): _list_names(folder) for folder in self._folders}}
         has_keyring, keyring = _describe_keyring()
         shown = [f"{where}: {', '.join(found) or 'none'}" for where, found in listed.items()]
         return has_keyring or any(listed.values()), "; ".join([*shown, f"keyring: {keyring}"])
@@ -59,7 +59,7 @@ class Providers:
         return list(dict.fromkeys(filter(None, (self.secrets_dir, _MOUNTED))))
 
     def _in_environment(self, name: str) -> str | None:
-        for each in _spellings(name):
+        for each in _list_spellings(name):
             if (value := self.environment.get(VARIABLE_PREFIX + each)) is not None:
                 return value
             if (path := self.environment.get(f"{VARIABLE_PREFIX}{each}_FILE")) is not None:
@@ -84,19 +84,19 @@ class Providers:
 
     def _advice(self, name: str) -> str:
         folders = " or ".join(str(folder) for folder in self._folders)
-        variable = VARIABLE_PREFIX + list(_spellings(name))[-1]
+        variable = VARIABLE_PREFIX + list(_list_spellings(name))[-1]
         return (
             f"set the variable {variable} for the worker, put a file {name} into {folders}, or store it with "
             f"`keyring set {KEYRING_SERVICE} {name}`"
         )
 
 
-def _spellings(name: str) -> Iterator[str]:
+def _list_spellings(name: str) -> Iterator[str]:
     """Return the names that the variable may have: as written, and as a shell allows."""
     yield from dict.fromkeys((name, re.sub(r"[^A-Za-z0-9]", "_", name).upper()))
 
 
-def _checked(name: str, value: str) -> str:
+def _check_value(name: str, value: str) -> str:
     if not value:
         raise MissingSecret(name, "its value is empty")
     if "\0" in value:
@@ -117,7 +117,7 @@ def _read(name: str, file: Path) -> str | None:
         raise MissingSecret(name, f"{file} cannot be read: {what}") from None
 
 
-def _names_in(folder: Path) -> list[str]:
+def _list_names(folder: Path) -> list[str]:
     with suppress(OSError):
         return sorted(file.name for file in folder.iterdir() if file.is_file())
     return []

@@ -17,7 +17,7 @@ from pauseflow_nb.engine.attached import run_attached
 from pauseflow_nb.engine.progress_events import Event
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.launching import RunOptions, plan, start_attached
-from pauseflow_nb.protocol import published
+from pauseflow_nb.protocol import merge_exports
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.settings import Settings
 
@@ -254,7 +254,7 @@ def _by_magic(answer: Any) -> str:
 
 
 def _compared(exports: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(published(values)) for name, values in exports.items()}
+    return {name: _plain(merge_exports(values)) for name, values in exports.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -97,13 +97,13 @@ class Faults:
         member.is_stopped = True
         self._world.signal(member, signal.SIGSTOP)
 
-        def go_on() -> None:
+        def resume_process() -> None:
             self._world.say(f"{member.name} goes on")
             member.is_stopped = False
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-        self._later(fault.seconds, go_on)
+        self._later(fault.seconds, resume_process)
 
     def _kernel(self, fault: Fault) -> int | None:
         """Choose a kernel: of a step that runs, or any that ran lately."""
@@ -136,12 +136,12 @@ class Faults:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
 
-        def go_on() -> None:
+        def resume_process() -> None:
             if self._is_ours(pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-        self._later(fault.seconds, go_on)
+        self._later(fault.seconds, resume_process)
 
     def _restart_database(self, fault: Fault) -> None:
         server = self._world.ground.postgresql

@@ -10,8 +10,8 @@ from typing import Any
 import click
 import pytest
 
-from pauseflow_nb.cli.options import print_json, say
-from pauseflow_nb.cli.terminal import describe, describe_ending, describe_kernel_bound, describe_waiting, table
+from pauseflow_nb.cli.options import print_json, print_lines
+from pauseflow_nb.cli.terminal import describe, describe_ending, describe_kernel_bound, describe_waiting, format_table
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ OPEN: dict[str, Any] = {
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("show", [say, print_json])
+@pytest.mark.parametrize("show", [print_lines, print_json])
 def test_output_to_a_full_disk_is_an_error_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, show: Callable[[str], None]
 ) -> None:
@@ -168,7 +168,7 @@ def test_a_failed_execution_is_shown_with_the_command_that_continues_it(
 
 
 def test_a_table_lines_its_columns_up() -> None:
-    assert table([("A", "B"), ("long", "x")]).splitlines() == ["A     B", "long  x"]
+    assert format_table([("A", "B"), ("long", "x")]).splitlines() == ["A     B", "long  x"]
 
 
 EVIL = "go\x1b]0;t\x07\x1b[2J\u202e\n  usage     forged\r"
@@ -211,7 +211,7 @@ def test_texts_of_others_cannot_act_or_pass_for_a_line_of_ours() -> None:
         describe_ending(execution),
         describe_ending(failed),
         describe({"id": "abc", "state": "x", "problem": EVIL}),
-        table([("A", "B"), (EVIL, EVIL)]),
+        format_table([("A", "B"), (EVIL, EVIL)]),
     ]
 
     for text in shown:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from pauseflow_nb.decisions.digests import AT_THE_CELL, CellList, digest_cell, digest_json
-from pauseflow_nb.decisions.statement import DECIDED, ENDED, WAITING, Statement, expand, payload_digest, sign
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, WAITING, Statement, digest_payload, expand, sign
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = [KEY.public_key()]
@@ -82,14 +82,14 @@ def recorded_while_it_waits() -> dict[str, Any]:
     first = decided(notebook)
     notebook["cells"][1]["outputs"][0]["text"] = ["2\n"]
     own = notebook["metadata"]["pauseflow"]
-    own |= {"decisions": [first], "waiting": waiting(notebook, number=2, previous=payload_digest(first))}
+    own |= {"decisions": [first], "waiting": waiting(notebook, number=2, previous=digest_payload(first))}
     return notebook
 
 
 def recorded() -> dict[str, Any]:
     notebook = executed()
     first = decided(notebook)
-    notebook["metadata"]["pauseflow"]["decisions"] = [first, ended(notebook, previous=payload_digest(first))]
+    notebook["metadata"]["pauseflow"]["decisions"] = [first, ended(notebook, previous=digest_payload(first))]
     return notebook
 
 

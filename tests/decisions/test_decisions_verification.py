@@ -26,7 +26,7 @@ from pauseflow_nb.decisions.digests import (
     exact,
     to_canonical,
 )
-from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, expand, payload_digest, sign
+from pauseflow_nb.decisions.statement import DECIDED, ENDED, Statement, digest_payload, expand, sign
 from pauseflow_nb.decisions.verification import verify
 
 
@@ -165,7 +165,7 @@ def test_markers_of_papermill_and_lines_of_attachments_change_nothing() -> None:
     notebook = executed()
     notebook["cells"][0]["attachments"] = {"a.svg": {"image/svg+xml": "<svg>\n</svg>"}}
     first = decided(notebook)
-    notebook["metadata"]["pauseflow"]["decisions"] = [first, ended(notebook, previous=payload_digest(first))]
+    notebook["metadata"]["pauseflow"]["decisions"] = [first, ended(notebook, previous=digest_payload(first))]
     notebook["cells"][0]["attachments"]["a.svg"]["image/svg+xml"] = ["<svg>\n", "</svg>"]
     for name, source in (("error-cell", AT_THE_CELL), ("error-top", AT_THE_TOP % 3)):
         marker = {"id": name, "cell_type": "markdown", "metadata": {"tags": [ERROR_MARKER]}, "source": [source]}
@@ -248,7 +248,7 @@ def test_a_change_to_a_notebook_that_waits_again_is_named(change: Callable[[dict
 def test_what_was_signed_when_it_began_to_wait_cannot_be_replaced(wrong: str) -> None:
     notebook = changes.recorded_while_it_waits()
     own = notebook["metadata"]["pauseflow"]
-    facts: dict[str, Any] = {"number": 2, "previous": payload_digest(own["decisions"][0])}
+    facts: dict[str, Any] = {"number": 2, "previous": digest_payload(own["decisions"][0])}
     spoiled: dict[str, dict[str, Any]] = {
         "number": {wrong: 3},
         "previous": {wrong: "0" * 64},

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import Stage, at_once
 
-from pauseflow_nb.decisions.statement import payload_digest
+from pauseflow_nb.decisions.statement import digest_payload
 from pauseflow_nb.engine.authorization import Callback, Verdict
 from pauseflow_nb.engine.batching import Batcher
 from pauseflow_nb.engine.clock import Clock
@@ -64,7 +64,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.authorization import Callback
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.group_commit import Answer, settle_together
-from pauseflow_nb.decisions.statement import payload_digest
+from pauseflow_nb.decisions.statement import digest_payload
 from pauseflow_nb.engine.authorization import Verdict
 from pauseflow_nb.links import Claim
 from pauseflow_nb.settings import Settings
@@ -140,7 +140,7 @@ def test_each_of_several_executions_goes_on_with_its_own_answer(stage: Stage) ->
         assert (exports["$resume_data"]["body"], exports["x"]) == ({"for": execution}, 1)
         line = next(line for line in stage.queue.audit(execution) if line["what"] == "settled")
         (record,) = stage.queue.decisions(execution)
-        assert (line["details"]["record"], line["details"]["digest"]) == (1, payload_digest(record))
+        assert (line["details"]["record"], line["details"]["digest"]) == (1, digest_payload(record))
         stage.play(execution)
         assert stage.queue.view(execution)["state"] == "completed"
 

@@ -15,7 +15,7 @@ from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.protocol import Briefing, Outcome
-from pauseflow_nb.runner.cards import Place, put_card
+from pauseflow_nb.runner.cards import Place, write_card
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
 from pauseflow_nb.store.database import now, reading, transaction
@@ -90,7 +90,7 @@ def with_card(stage: Stage, execution: str, output: Path) -> None:
     asked = stage.script.steps["ask"](stage.script.briefings[-1])
     assert asked is not None
     assert asked.suspension is not None
-    put_card(document, 1, Place("ask"), asked.suspension)
+    write_card(document, 1, Place("ask"), asked.suspension)
     name = f"{execution}/card.ipynb"
     stage.queue.files.write(name, document.to_bytes())
     output.write_bytes(document.to_bytes())
@@ -257,12 +257,12 @@ def test_of_two_processes_that_finish_a_notebook_one_does_and_none_loses_it(stag
 def test_an_execution_that_goes_on_meanwhile_keeps_its_notebook(stage: Stage) -> None:
     execution, queue = cancelled(stage), stage.queue
 
-    def go_on() -> None:
+    def run_more() -> None:
         retry(queue, execution, by="user:ann", from_step="first", attached_to=ME)
         stage.script.steps.clear()
         stage.play(execution)
 
-    queue.files = Interleaved(queue.files.url, before_write=go_on)
+    queue.files = Interleaved(queue.files.url, before_write=run_more)
     finish_notebook(queue, execution)
 
     assert queue.state(execution) == "completed"

@@ -7,7 +7,7 @@ import pytest
 from forms.table import Row
 
 from pauseflow_nb.errors import InvalidAnswer
-from pauseflow_nb.forms.lax import answer_for, in_form
+from pauseflow_nb.forms.lax import extract_answer_for, wrap_value
 from pauseflow_nb.forms.schema import find_errors
 
 TYPES = [
@@ -93,7 +93,7 @@ def is_taken_by_pydantic(row: Row, value: Any) -> bool:
 @pytest.mark.parametrize("python", TYPES)
 def test_what_pydantic_takes_bare_is_taken_and_nothing_else(python: str) -> None:
     row = row_of(python)
-    taken = {json.dumps(value): find_errors(row.schema, in_form(row.schema, value)) == [] for value in VALUES}
+    taken = {json.dumps(value): find_errors(row.schema, wrap_value(row.schema, value)) == [] for value in VALUES}
 
     expected = {json.dumps(value): is_taken_by_pydantic(row, value) for value in VALUES}
     others = EXCEPTIONS.get(python, frozenset()) | ({'{"value": 1}'} if python != "dict[str, int]" else set())
@@ -174,11 +174,11 @@ def test_a_validator_that_fails_refuses_the_answer(reason: str) -> None:
 
 def test_a_span_of_ours_is_taken_where_a_model_wants_a_duration() -> None:
     row = row_of("dict[str, list[timedelta]]")
-    answer = in_form(row.schema, {"a": ["2 hours", "PT1M"]})
+    answer = wrap_value(row.schema, {"a": ["2 hours", "PT1M"]})
 
     assert find_errors(row.schema, answer) == []
     assert [span.total_seconds() for span in row.form.build(answer)["a"]] == [7200, 60]
-    assert find_errors(row.schema, in_form(row.schema, {"a": ["soon"]})) != []
+    assert find_errors(row.schema, wrap_value(row.schema, {"a": ["soon"]})) != []
 
 
 @pytest.mark.parametrize(
@@ -191,14 +191,14 @@ def test_a_span_of_ours_is_taken_where_a_model_wants_a_duration() -> None:
     ],
 )
 def test_null_and_nothing_are_null_for_an_optional_type(envelope: dict[str, Any], answer: Any) -> None:
-    assert answer_for(row_of("int | None").schema, envelope) == answer
+    assert extract_answer_for(row_of("int | None").schema, envelope) == answer
 
 
 def test_nothing_is_no_empty_dict() -> None:
     schema = row_of("dict[str, int]").schema
 
-    assert answer_for(schema, {"body": None, "body_raw": ""}) == {}
-    assert answer_for(schema, {"body": {}, "body_raw": "{}"}) == {"value": {}}
+    assert extract_answer_for(schema, {"body": None, "body_raw": ""}) == {}
+    assert extract_answer_for(schema, {"body": {}, "body_raw": "{}"}) == {"value": {}}
 
 
 def test_the_words_of_a_json_schema_are_taken_literally() -> None:

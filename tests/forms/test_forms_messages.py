@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from pauseflow_nb.forms.schema import find_errors, find_problem, in_words
+from pauseflow_nb.forms.schema import find_errors, find_problem, join_errors
 
 JSONSCHEMAS_OWN = ("is not of type", "is not valid under", "required property", "schema", "'x'", "Additional", "[1, 1]")
 
 
 def _describe(schema: Any, value: Any) -> str:
-    return in_words(find_errors({"type": "object", "properties": {"x": schema}}, {"x": value}))
+    return join_errors(find_errors({"type": "object", "properties": {"x": schema}}, {"x": value}))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from pauseflow_nb.forms import schema as our_schemas
 from pauseflow_nb.forms.codec import initial_entries, read_form, read_pairs
 from pauseflow_nb.forms.controls import draw
 from pauseflow_nb.forms.fields import fields_of
-from pauseflow_nb.forms.lax import in_form
+from pauseflow_nb.forms.lax import wrap_value
 from pauseflow_nb.json_values import compact, require_json
 from pauseflow_nb.links import ACTIONS, Claim, Signer
 from pauseflow_nb.runner.masking import Mask
@@ -171,10 +171,10 @@ def _check_schema(given: tuple[Any, Any, int]) -> None:
     if not _is_usable(schema):
         return
     for answer in (value, [value] * times, {"value": [value] * times}):
-        errors = our_schemas.find_errors(schema, in_form(schema, answer))
+        errors = our_schemas.find_errors(schema, wrap_value(schema, answer))
         assert len(errors) <= 100
         require_storable(errors)
-        our_schemas.in_words(errors)
+        our_schemas.join_errors(errors)
 
 
 def _check_request(given: tuple[str, bytes, str | None, str, Any]) -> None:

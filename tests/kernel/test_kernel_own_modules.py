@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_looks
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import may_read_notebook
 from pauseflow_nb.protocol import Briefing
 
 from .conftest import Kernel
@@ -94,4 +94,4 @@ def test_a_module_of_the_users_that_looks_for_nothing_does_not_wait(
     [("json", False), ("numpy", False), ("pauseflow_nb", False), ("helper_inner", True), ("helper_unknown", True)],
 )
 def test_which_modules_may_look(name: str, expected: bool) -> None:
-    assert any_looks([name]) is expected
+    assert may_read_notebook([name]) is expected

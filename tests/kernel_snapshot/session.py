@@ -91,7 +91,7 @@ def _restore(shell: Any, folder: str, ref: dict[str, str], **options: Any) -> di
 
 
 def _put_back(shell: Any, bound_by_setup: list[str]) -> dict[str, Any]:
-    losses = snapshot.put_back(shell, shell._restored, set(bound_by_setup))
+    losses = snapshot.restore_after_setups(shell, shell._restored, set(bound_by_setup))
     return {"notes": [loss.reason for loss in losses if not loss.name]}
 
 

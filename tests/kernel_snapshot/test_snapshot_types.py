@@ -151,8 +151,8 @@ def test_an_unexpected_layout_is_found_without_following_a_pointer(monkeypatch: 
         def __init__(self) -> None:
             self.memo = Memo()
 
-    assert mapping.peek(8, 8) is None
-    assert mapping.peek(id(object()), 8) is not None
+    assert mapping.read_own_memory(8, 8) is None
+    assert mapping.read_own_memory(id(object()), 8) is not None
     assert not memo_table._has_memo_where_expected(Other(1 << 200))  # type: ignore[arg-type]
     assert not memo_table._has_memo_where_expected(Nothing())  # type: ignore[arg-type]
 

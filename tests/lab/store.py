@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import executions, segments, steps, suspensions, tables
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import add_line
 
 FACTS: dict[str, Any] = {
     "by": "user:ada",
@@ -60,7 +60,7 @@ def suspend(
         connection.execute(tables.segments.update().where(its).values(bound=bound, losses=losses))
         state = "waiting" if asked.kind in ("rerun", "delay") else "suspended"
         executions.set_state(connection, name, state, cells_done=2)
-        note(connection, name, "suspended", "step:approve", segment=0, step="approve", kind="suspend")
+        add_line(connection, name, "suspended", "step:approve", segment=0, step="approve", kind="suspend")
 
     queue.change(change)
     return name
@@ -73,7 +73,7 @@ def start(queue: Queue, name: str) -> None:
         its = tables.suspensions.c.execution == name
         connection.execute(tables.suspensions.update().where(its).values(state="settled", action="resume"))
         executions.set_state(connection, name, "running", cells_done=3)
-        note(connection, name, "begun", "somebody", segment=1)
+        add_line(connection, name, "begun", "somebody", segment=1)
 
     queue.change(change)
 

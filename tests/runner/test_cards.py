@@ -31,7 +31,7 @@ def test_a_card_shows_the_question_its_deadline_and_what_happens_then(document: 
         "suspend", 7200, on_timeout="cancel", title="Ship <it>?", message="a & b", data={"auc": 0.9}
     )
 
-    cards.put_card(document, 0, cards.Place("ask"), request)
+    cards.write_card(document, 0, cards.Place("ask"), request)
 
     html, plain = (shown(document)[0].data[mime] for mime in ("text/html", "text/plain"))
     assert "Ship &lt;it&gt;?" in html
@@ -51,13 +51,13 @@ def test_a_card_shows_the_question_its_deadline_and_what_happens_then(document: 
     ],
 )
 def test_each_kind_of_suspension_has_its_words(document: Document, request_: SuspensionRequest, expected: str) -> None:
-    cards.put_card(document, 0, cards.Place("ask"), request_)
+    cards.write_card(document, 0, cards.Place("ask"), request_)
 
     assert expected in shown(document)[0].data["text/plain"]
 
 
 def test_long_data_is_shortened(document: Document) -> None:
-    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend", data=["x" * 10_000]))
+    cards.write_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend", data=["x" * 10_000]))
 
     assert len(shown(document)[0].data["text/plain"]) < 3000
 
@@ -65,7 +65,7 @@ def test_long_data_is_shortened(document: Document) -> None:
 def test_what_a_terminal_would_obey_is_written_out_in_a_card(document: Document) -> None:
     request = SuspensionRequest("suspend", title="Ship\x1b[2J it\u202e?", message="a\x07b\nc")
 
-    cards.put_card(document, 0, cards.Place("ask"), request)
+    cards.write_card(document, 0, cards.Place("ask"), request)
 
     for mime in ("text/html", "text/plain"):
         text = shown(document)[0].data[mime]
@@ -78,7 +78,7 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
     lost = Unsaved("db", "sqlite3.Connection", "a database connection", cell=2)
     idle = Unsaved("lock", "_thread.lock", "a lock belongs to this process", "left out")
     again = Unsaved("client", "Client", "is made again", "replayed")
-    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"), [lost, idle, again])
+    cards.write_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"), [lost, idle, again])
 
     assert shown(document)[-1].data["text/plain"].splitlines()[-3:] == [
         "db (sqlite3.Connection, made by cell 3) was not saved: a database connection. Later cells need it.",
@@ -102,13 +102,13 @@ def test_the_card_names_what_was_not_saved(document: Document) -> None:
     ],
 )
 def test_the_decision_stands_below_the_question(document: Document, wake: Wake, sentence: str) -> None:
-    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
+    cards.write_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
 
-    assert cards.put_decision(document, "ask", cards.describe_decision(wake))
+    assert cards.write_decision(document, "ask", cards.describe_decision(wake))
 
     assert [output.data["text/plain"] for output in shown(document)] == [f"Step ask asked for an answer\n{sentence}"]
-    assert not cards.put_decision(document, "ask", cards.Decision("somebody", "resume"))
-    assert not cards.put_decision(document, "other", cards.Decision("somebody", "resume"))
+    assert not cards.write_decision(document, "ask", cards.Decision("somebody", "resume"))
+    assert not cards.write_decision(document, "other", cards.Decision("somebody", "resume"))
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_the_decision_stands_below_the_question(document: Document, wake: Wake, 
 )
 def test_an_answer_that_is_next_to_nothing_is_shown_all_the_same(document: Document, answer: JSON, line: str) -> None:
     wake = Wake("ask", "suspend", by="link", at="", callback={"body": answer, "body_raw": json.dumps(answer)})
-    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
+    cards.write_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
 
-    cards.put_decision(document, "ask", cards.describe_decision(wake))
+    cards.write_decision(document, "ask", cards.describe_decision(wake))
 
     card = shown(document)[0]
     assert card.data["text/plain"].splitlines()[1:] == ["Approved by someone with the link.", *line.splitlines()]
@@ -128,8 +128,8 @@ def test_an_answer_that_is_next_to_nothing_is_shown_all_the_same(document: Docum
 
 @pytest.mark.parametrize("envelope", [None, {}, {"body": None, "body_raw": "", "query": {}}, {"body": {}}])
 def test_no_answer_is_shown_where_nothing_was_answered(document: Document, envelope: dict[str, JSON] | None) -> None:
-    cards.put_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
+    cards.write_card(document, 0, cards.Place("ask"), SuspensionRequest("suspend"))
 
-    cards.put_decision(document, "ask", cards.describe_decision(Wake("ask", "suspend", by="link", at=""), envelope))
+    cards.write_decision(document, "ask", cards.describe_decision(Wake("ask", "suspend", by="link", at=""), envelope))
 
     assert "Answer" not in shown(document)[0].data["text/plain"]

@@ -46,7 +46,7 @@ def begin(rehearse: Any, *cells: str) -> Rehearsal:
     return rehearsal
 
 
-def go_on(rehearsal: Rehearsal, keeper: Keeper, wake: Wake | None = None) -> SegmentEnd:
+def run_next(rehearsal: Rehearsal, keeper: Keeper, wake: Wake | None = None) -> SegmentEnd:
     return rehearsal.run(wake=wake, client=keeper.take("e1"), keep=partial(keeper.keep, "e1"))
 
 
@@ -56,11 +56,11 @@ def answer(word: str) -> Wake:
 
 def test_segments_go_on_in_it_until_nothing_needs_it(rehearse: Any, keeper: Keeper) -> None:
     rehearsal = begin(rehearse, *CELLS)
-    asked = go_on(rehearsal, keeper)
-    refused = go_on(rehearsal, keeper, answer("no"))
-    slept = go_on(rehearsal, keeper, answer("yes"))
+    asked = run_next(rehearsal, keeper)
+    refused = run_next(rehearsal, keeper, answer("no"))
+    slept = run_next(rehearsal, keeper, answer("yes"))
     kept = keeper.look_after()
-    ended = go_on(rehearsal, keeper, Wake("sleep", "delay"))
+    ended = run_next(rehearsal, keeper, Wake("sleep", "delay"))
 
     assert [end.kind for end in (asked, refused, slept, ended)] == ["suspended", "refused", "suspended", "completed"]
     assert asked.outcome is not None
@@ -76,7 +76,7 @@ def test_segments_go_on_in_it_until_nothing_needs_it(rehearse: Any, keeper: Keep
 
 def test_one_that_died_is_not_handed_out(rehearse: Any, keeper: Keeper, wait_until: Any) -> None:
     rehearsal = begin(rehearse, *CELLS)
-    go_on(rehearsal, keeper)
+    run_next(rehearsal, keeper)
     os.kill(rehearsal.log.pids[0], signal.SIGKILL)
 
     wait_until(lambda: keeper.look_after() == ([], ["e1"]), description="its end is noticed")
@@ -87,7 +87,7 @@ def test_a_pause_that_needs_no_kernel_keeps_none(rehearse: Any, keeper: Keeper) 
     cells = ("from pauseflow_nb import flow", "%%step ask\nnumbers = (n for n in range(9))\nlinks = flow.suspend('1h')")
     rehearsal = begin(rehearse, *cells)
 
-    assert go_on(rehearsal, keeper).kind == "suspended"
+    assert run_next(rehearsal, keeper).kind == "suspended"
     assert keeper.take("e1") is None
 
 
@@ -104,6 +104,6 @@ def test_it_has_room_for_so_many(keeper: Keeper, rehearse: Any) -> None:
     rehearsal = begin(rehearse, *CELLS)
     keeper.most = 1
     before = keeper.has_room()
-    go_on(rehearsal, keeper)
+    run_next(rehearsal, keeper)
 
     assert (before, keeper.has_room()) == (True, False)

@@ -20,7 +20,7 @@ from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.server.listener import Listener
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import executions, segments, steps, suspensions, tables
-from pauseflow_nb.store.audit import note
+from pauseflow_nb.store.audit import add_line
 
 #: See the fixture `send`.
 Send: TypeAlias = Callable[..., HTTPResponse]
@@ -75,7 +75,7 @@ class Stage:
             suspension = suspensions.add(connection, execution, 0, outcome, cell=0)
             segments.end(connection, segment, "suspended")
             executions.set_state(connection, execution, "suspended")
-            note(connection, execution, "suspended", f"step:{step}", segment=0, step=step)
+            add_line(connection, execution, "suspended", f"step:{step}", segment=0, step=step)
             Settling(connection, self.queue.jobs).apply_early(execution, 0, suspension, verdicts)
 
         self.queue.change(change)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from nbformat import v4
 
-from pauseflow_nb.server.public.outputs import MOST_IMAGE, MOST_TEXT, evidence_in
+from pauseflow_nb.server.public.outputs import MOST_IMAGE, MOST_TEXT, collect_evidence
 
 
 def shown(*outputs: dict[str, Any], source: str = "x") -> str:
     cell = v4.new_code_cell(source, execution_count=3, outputs=list(outputs))
     document = json.dumps(v4.new_notebook(cells=[cell])).encode()
-    return "".join(part for exhibit in evidence_in(document, 0) for part in exhibit.parts)
+    return "".join(part for exhibit in collect_evidence(document, 0) for part in exhibit.parts)
 
 
 def display(**data: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def test_a_check_of_a_fresh_cell_is_one_line_and_its_table_is_left_to_the_page()
 )
 def test_a_damaged_output_does_not_take_the_page_down(output: dict[str, Any]) -> None:
     cell = {"cell_type": "code", "source": "x", "outputs": [output, {"output_type": "stream", "text": "kept"}]}
-    exhibits = evidence_in(json.dumps({"cells": [cell]}).encode(), 0)
+    exhibits = collect_evidence(json.dumps({"cells": [cell]}).encode(), 0)
 
     assert "kept" in "".join(part for exhibit in exhibits for part in exhibit.parts)
 
@@ -127,7 +127,7 @@ def test_the_answered_card_of_the_question_is_no_evidence_and_that_of_an_earlier
     ]
     document = json.dumps(v4.new_notebook(cells=[v4.new_code_cell(outputs=cards)])).encode()
 
-    (exhibit,) = evidence_in(document, 0, 1)
+    (exhibit,) = collect_evidence(document, 0, 1)
     assert "the earlier question" in "".join(exhibit.parts)
     assert "this question" not in "".join(exhibit.parts)
 
@@ -151,11 +151,11 @@ def test_what_came_after_the_pause_is_not_shown() -> None:
     ]
     document = json.dumps(v4.new_notebook(cells=cells)).encode()
 
-    assert [len(exhibit.parts) for exhibit in evidence_in(document, 1)] == [1, 1]
+    assert [len(exhibit.parts) for exhibit in collect_evidence(document, 1)] == [1, 1]
 
 
 def test_an_exhibit_names_its_cell_and_step() -> None:
     cell = v4.new_code_cell("%%step train\n1", execution_count=3, outputs=[v4.new_output("stream", text="x")])
-    (exhibit,) = evidence_in(json.dumps(v4.new_notebook(cells=[cell])).encode(), 0)
+    (exhibit,) = collect_evidence(json.dumps(v4.new_notebook(cells=[cell])).encode(), 0)
 
     assert (exhibit.cell, exhibit.step) == (0, "train")

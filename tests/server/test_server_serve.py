@@ -311,7 +311,7 @@ def test_a_worker_that_crashed_makes_it_degraded_until_another_takes_jobs(
 
 def test_a_worker_that_is_starting_is_waited_for(queue: Queue) -> None:
     with Presence(queue, "starting") as presence:
-        later = threading.Timer(0.3, presence.become, ["worker"])
+        later = threading.Timer(0.3, presence.change_kind, ["worker"])
         later.start()
         require_worker(queue)
         assert queue.has_live_worker()

@@ -1,6 +1,6 @@
 """Save a notebook's variables and restore them in another kernel.
 
-`save` writes what the user's cells bound; `restore` binds it again; `put_back` runs after the `%%setup`
+`save` writes what the user's cells bound; `restore` binds it again; `restore_after_setups` runs after the `%%setup`
 cells. A variable that cannot be saved does not affect the others: it is reported with its type and the reason.
 
 Start with these six files:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.process_state.capture import note_start
     from pauseflow_nb.kernel.snapshot.recovery.losses import find_never_saved, weigh_losses
     from pauseflow_nb.kernel.snapshot.report import VariableReport, describe, describe_saved, make_rows
-    from pauseflow_nb.kernel.snapshot.restoring import Restored, put_back, restore
+    from pauseflow_nb.kernel.snapshot.restoring import Restored, restore, restore_after_setups
     from pauseflow_nb.kernel.snapshot.saving import Saved, save
     from pauseflow_nb.kernel.snapshot.storage.collect import sweep
 
@@ -35,8 +35,8 @@ __all__ = [
     "find_never_saved",
     "make_rows",
     "note_start",
-    "put_back",
     "restore",
+    "restore_after_setups",
     "save",
     "sweep",
     "weigh_losses",
@@ -50,7 +50,7 @@ _HOMES = {
     "describe_saved": "report",
     "find_never_saved": "recovery.losses",
     "note_start": "process_state.capture",
-    "put_back": "restoring",
+    "restore_after_setups": "restoring",
     "restore": "restoring",
     "make_rows": "report",
     "save": "saving",

@@ -127,7 +127,7 @@ class Deferred:
                 left.remove(unit)
                 self._loader.begin(unit.frames)
 
-    def bring(self, names: Collection[str] | None = None) -> set[str]:
+    def load(self, names: Collection[str] | None = None) -> set[str]:
         """Load variables, and wait until they are fetched.
 
         Args:
@@ -143,7 +143,7 @@ class Deferred:
         bound_names: set[str] = set()
         with self._lock:
             for unit in select(self._units, names):
-                bound_names |= self._bring(unit)
+                bound_names |= self._load_unit(unit)
             if not self._units:
                 self._loader.close()
         return bound_names
@@ -159,14 +159,14 @@ class Deferred:
             pack: The pack of the new snapshot.
 
         Raises:
-            SnapshotDamaged: See `bring`.
-            StoreUnavailable: See `bring`.
+            SnapshotDamaged: See `load`.
+            StoreUnavailable: See `load`.
         """
         with self._lock:
             for unit in list(self._units):
                 is_bound = not unit.names.isdisjoint(self._shell.user_ns)
                 if is_bound or not all(list(map(pack.keep, self._loader.find_digests(unit.frames)))):
-                    self.bring(unit.names)
+                    self.load(unit.names)
             return self._describe()
 
     def _describe(self) -> References:
@@ -181,7 +181,7 @@ class Deferred:
         variables = {name: each for name, each in self._manifest.variables.items() if name in names}
         return References(regions, frames, variables, self._manifest.made_by.get("packages", {}) if names else {})
 
-    def _bring(self, unit: Unit) -> set[str]:
+    def _load_unit(self, unit: Unit) -> set[str]:
         values: dict[str, Any] = {}
         with switched_off(), Loading(self._shell.user_ns, self._shell), quiet_finalizers():
             try:

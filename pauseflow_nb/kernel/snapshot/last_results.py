@@ -46,7 +46,7 @@ def among_variables(
         namespace.update(before)
 
 
-def put_back(shell: "InteractiveShell", values: dict[str, Any]) -> None:
+def restore_results(shell: "InteractiveShell", values: dict[str, Any]) -> None:
     """Let IPython continue with the results that were saved."""
     saved = values.get(_ALL)
     if not isinstance(saved, dict):

@@ -67,23 +67,23 @@ def make_rows(reports: Iterable[VariableReport]) -> list[tuple[str, str, str, st
     rows = [("VARIABLE", "TYPE", "SIZE", "TIME", "COMES BACK")]
     for each in reports:
         fate = f"{each.fate}: {each.reason}" if each.reason else each.fate
-        name, kind = _in_one_line(each.name), _in_one_line(each.type_name)
-        rows.append((name, kind, _spoken_size(each.size), _spoken_time(each.seconds), _in_one_line(fate)))
+        name, kind = _join_lines(each.name), _join_lines(each.type_name)
+        rows.append((name, kind, _format_size(each.size), _format_time(each.seconds), _join_lines(fate)))
     return rows
 
 
-def _in_one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     # Names and types set by cells may contain any text, also control sequences of terminals.
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def _spoken_size(size: int) -> str:
+def _format_size(size: int) -> str:
     if size < 1000:
         return f"{size} B"
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-def _spoken_time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     if 0 < seconds < 0.000_05:
         return "< 0.1 ms"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"

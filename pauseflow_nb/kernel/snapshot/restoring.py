@@ -17,11 +17,11 @@ from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
 from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.load_context import Loading, live_attribute
 from pauseflow_nb.kernel.snapshot.process_state import capture
-from pauseflow_nb.kernel.snapshot.process_state.process import put_back_path
+from pauseflow_nb.kernel.snapshot.process_state.process import restore_path
 from pauseflow_nb.kernel.snapshot.recovery import imports, replay
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 from pauseflow_nb.kernel.snapshot.recovery.mentions import find_mentions, find_mentions_of_functions
-from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_loaded_looks
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import may_loaded_read_notebook
 from pauseflow_nb.kernel.snapshot.storage.fetching import Fetcher
 from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
 from pauseflow_nb.kernel.snapshot.storage.last_snapshot import Known, remember
@@ -80,7 +80,7 @@ def restore(
         execution: Id of the execution that the snapshot must belong to; empty: any.
         is_checked: Verify everything before it is used, also large arrays whose files seem unchanged.
         coming: Source of the cells that may still run, by index. With it, large data of a remote store is deferred:
-            the caller calls `deferred.bring` before code runs that mentions it, and passes `deferred` to `save`.
+            the caller calls `deferred.load` before code runs that mentions it, and passes `deferred` to `save`.
             None: everything is bound.
 
     Raises:
@@ -93,7 +93,7 @@ def restore(
     with _readable(source, ref):
         source.keep_using()
         manifest = read_manifest(source, ref, execution=execution)
-    put_back_path(manifest.import_path)
+    restore_path(manifest.import_path)
     differences = compatibility.find_differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)
@@ -125,7 +125,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
 
 
 @switched_off()
-def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
+def restore_after_setups(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[str]) -> list[Loss]:
     """Restore saved values that the setups have replaced, and settings that they have changed.
 
     Args:
@@ -143,7 +143,7 @@ def put_back(shell: "InteractiveShell", restored: Restored, bound_by_setup: set[
         if name in restored.values:
             shell.user_ns[name] = restored.values[name]
     _, losses = _replay(shell, restored.waiting, set(), restored.unsaved)
-    notes = capture.put_back_after_setups(shell, restored.captured, restored.settings)
+    notes = capture.restore_after_setups(shell, restored.captured, restored.settings)
     known = {loss.reason for loss in restored.losses}
     return losses + [Loss("", "", note) for note in notes if note not in known]
 
@@ -196,9 +196,9 @@ class _Restore:
         # Everything is read and checked before the first unpickling, so damage is found before anything is bound.
         around = self._loader.read(frames, manifest.surroundings)
         captured = reconstruct.Unpickler(io.BytesIO(around)).load()
-        notes = capture.put_back(self._shell, captured)
+        notes = capture.restore_settings(self._shell, captured)
         unsaved = [Unsaved.from_dict(each) for each in manifest.unsaved]
-        capture.put_back_sources(manifest.sources)
+        capture.restore_sources(manifest.sources)
         values, losses = self._bind_references()
         self._shell.user_ns.update(values)
         with quiet_finalizers():
@@ -207,20 +207,20 @@ class _Restore:
                 # Reference cycles are collected now, and not in one of the notebook's cells.
                 gc.collect(0)
         values.update(loaded)
-        last_results.put_back(self._shell, values)
+        last_results.restore_results(self._shell, values)
         settings = capture.pop_settings(values, self._shell.user_ns)
         for frame, problem in failed_frames:
             names = frame.names or [DEFINITIONS]
             losses += [self._loss(name, problem) for name in names if not capture.is_setting(name)]
             lost = [capture.name_of_setting(name) for name in names if capture.is_setting(name)]
             notes += [f"{name}: {type(problem).__name__}: {problem}" for name in lost]
-        notes += capture.put_back(self._shell, captured, settings)
-        notes += capture.put_back_module_values(self._shell, captured)
-        capture.put_back_figure(captured)
+        notes += capture.restore_settings(self._shell, captured, settings)
+        notes += capture.restore_module_values(self._shell, captured)
+        capture.restore_figure(captured)
         notes += self._loading.fill_caches()
         remember(folder, Known(manifest.content, mapped=self._loader.mapped))
         waiting, failed = _replay(self._shell, manifest.replay, set(manifest.remade), unsaved)
-        capture.put_back_random(self._shell, captured)
+        capture.restore_random(self._shell, captured)
         remade = set(manifest.remade)
         losses += failed + _directory_lost(captured) + [Loss("", "", note) for note in notes]
         self._loader.forget()
@@ -263,7 +263,7 @@ class _Restore:
             # Loading runs the code of any class, which may need something that does not exist here.
             again, failed = self._load_each([*(frame for frame, _ in failed), *self._take_read(None)])
             loaded |= again
-        if self._units and any_loaded_looks(self._modules):
+        if self._units and may_loaded_read_notebook(self._modules):
             late, lost = self._load_each(self._take_read(None))
             loaded, failed = loaded | late, failed + lost
         return values | loaded, failed

@@ -98,7 +98,7 @@ def save(
                 last_results.among_variables(shell, coming, names) as results,
             ):
                 names += results
-                dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_put_early, pack))
+                dumped = dump_namespace(shell.user_ns, [*names, *settings], shell, partial(_add_early, pack))
                 notes = around.notes + _take_out_settings(dumped)
             saved = {name for name in (*names, *imported) if name not in dumped.refused}
             saved |= set() if by_reference is None else by_reference.variables.keys()
@@ -106,7 +106,7 @@ def save(
             if strict:
                 _refuse_losses(decided)
             regions, frames, seconds = _write_frames(dumped, pack, known)
-            around_pieces = [_put(pack, pickle.dumps(around.plain, 5))]
+            around_pieces = [_add_piece(pack, pickle.dumps(around.plain, 5))]
         manifest = Manifest(
             execution=execution,
             made_by=compatibility.describe_maker(dumped.environment.modules),
@@ -172,22 +172,22 @@ def _write_frames(
 
 
 def _write_pieces(dump: Dump, pack: PackWriter) -> list[str]:
-    return [_put(pack, piece) for piece in dump.pieces]
+    return [_add_piece(pack, piece) for piece in dump.pieces]
 
 
-def _put(pack: PackWriter, piece: Bytes | StoredPiece) -> str:
+def _add_piece(pack: PackWriter, piece: Bytes | StoredPiece) -> str:
     if isinstance(piece, StoredPiece):
         pack.keep(piece.digest)
         return piece.digest
     digest = strong_digest(piece)
-    pack.put(piece, digest)
+    pack.add(piece, digest)
     return digest
 
 
-def _put_early(pack: PackWriter, piece: Bytes) -> str:
+def _add_early(pack: PackWriter, piece: Bytes) -> str:
     refuse_secrets([piece])
     digest = strong_digest(piece)
-    pack.put_early(piece, digest)
+    pack.add_early(piece, digest)
     return digest
 
 
@@ -203,7 +203,7 @@ def _write_region(region: Region, pack: PackWriter, known: Known, room: memoryvi
             chunk = room[: min(CHUNK, size - start)]
             region.copy(start, chunk)
             digest = pack.memory_digest(chunk)
-            pack.put(chunk, digest, is_aligned=size >= CHUNK)
+            pack.add(chunk, digest, is_aligned=size >= CHUNK)
         chunks.append(digest)
     return StoredRegion(size, chunks)
 

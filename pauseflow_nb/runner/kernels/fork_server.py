@@ -86,7 +86,7 @@ class _Server:
             pid = os.fork()
         if pid == 0:
             request["server"] = server
-            self._become_kernel(request, connection, output)
+            self._run_forked_kernel(request, connection, output)
         os.close(output)
         self._kernels[pid] = connection, request["folder"]
         self._selector.register(connection, selectors.EVENT_READ, self._forget_kernel)
@@ -119,7 +119,7 @@ class _Server:
         if self._is_retiring and not self._kernels:
             os._exit(0)
 
-    def _become_kernel(self, request: dict[str, Any], connection: socket.socket, output: int) -> None:
+    def _run_forked_kernel(self, request: dict[str, Any], connection: socket.socket, output: int) -> None:
         code = 1
         try:
             self._selector.close()

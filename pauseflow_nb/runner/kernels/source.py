@@ -18,7 +18,7 @@ from pauseflow_nb.errors import KernelUnavailable
 from pauseflow_nb.runner.kernels.fork_client import CannotFork, ForkServer, can_fork
 from pauseflow_nb.runner.kernels.kernel import Kernel
 from pauseflow_nb.runner.kernels.spec import Spec, make_environment
-from pauseflow_nb.runner.kernels.start import order_kernel, start_kernel
+from pauseflow_nb.runner.kernels.start import prepare_kernel, start_kernel
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class Supply:
             log.debug("no spare kernel: %s", problem)
 
     def _fork(self, spec: Spec, cwd: str, env: Mapping[str, str] | None, libraries: Iterable[str]) -> Kernel | None:
-        order = order_kernel(spec, cwd=cwd, env=env)
+        order = prepare_kernel(spec, cwd=cwd, env=env)
         command = order.command[: order.command.index("-f")] if "-f" in order.command else []
         # The server may have imported a module of a name that here a module in the working directory has.
         if not can_fork(command) or _hides((*_LIBRARIES, *_IMPORTED_WITH_US), cwd):

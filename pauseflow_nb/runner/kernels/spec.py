@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pauseflow_nb.errors import KernelUnavailable
-from pauseflow_nb.operator_secrets import without_secrets
+from pauseflow_nb.operator_secrets import remove_secrets
 
 #: The provisioner of kernelspecs that name none.
 LOCAL = "local-provisioner"
@@ -94,7 +94,7 @@ def find_spec(name: str) -> Spec:
 
 def make_environment(spec: Spec, env: Mapping[str, str] | None) -> dict[str, str]:
     """Make the environment of a kernel, without the secrets of the operator; `env` adds variables to it."""
-    variables = {**without_secrets(os.environ), **(env or {})}
+    variables = {**remove_secrets(os.environ), **(env or {})}
     # It would make another interpreter use the library of this one.
     variables.pop("PYTHONEXECUTABLE", None)
     variables |= {name: string.Template(value).safe_substitute(variables) for name, value in spec.env.items()}

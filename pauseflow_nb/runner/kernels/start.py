@@ -36,7 +36,7 @@ _LONGEST_IPC = 90
 
 
 @dataclass(frozen=True)
-class Order:
+class PreparedKernel:
     """A kernel that is about to be started: all of it except the process."""
 
     spec: Spec
@@ -61,7 +61,7 @@ class Order:
         return Kernel(self.spec, process, Session(key=self.key), self.connection, self.folder, guard)
 
 
-def order_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Order:
+def prepare_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> PreparedKernel:
     """Write the connection file and the command line of a kernel, without starting it.
 
     Args:
@@ -81,14 +81,14 @@ def order_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) 
     except OSError as problem:
         shutil.rmtree(folder, ignore_errors=True)
         raise KernelUnavailable(spec.name, f"its connection file cannot be written: {problem}") from None
-    return Order(spec, cwd, make_environment(spec, env), _make_command(spec, file), connection, folder, key)
+    return PreparedKernel(spec, cwd, make_environment(spec, env), _make_command(spec, file), connection, folder, key)
 
 
 def start_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None, imports_ahead: bool = False) -> Kernel:
     """Start the process of a kernel; the kernel is not ready yet.
 
     Args:
-        spec: As for `order_kernel`.
+        spec: As for `prepare_kernel`.
         cwd: Likewise.
         env: Likewise.
         imports_ahead: Whether it imports what continues a notebook before it is ready, because it is not needed yet.
@@ -102,7 +102,7 @@ def start_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None, 
     # Checked before jupyter_client tries, because it would log the whole command with its environment.
     if shutil.which(spec.interpreter) is None:
         raise KernelUnavailable(spec.name, f"its program {spec.interpreter} does not exist, or cannot be run")
-    order = order_kernel(spec, cwd=cwd, env=env)
+    order = prepare_kernel(spec, cwd=cwd, env=env)
     try:
         with order.open_output() as output:
             process = launch_kernel(

@@ -13,7 +13,7 @@ from jupyter_server.utils import ensure_async
 from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, stream_request_body
 
-from pauseflow_nb.engine.authorization import who_may
+from pauseflow_nb.engine.authorization import find_refusal
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import InvalidAnswer, InvalidParameter
 from pauseflow_nb.identity import Who
@@ -24,7 +24,7 @@ from pauseflow_nb.server.lazy_queue import LazyQueue
 from pauseflow_nb.server.login import RESOURCE, identify
 from pauseflow_nb.server.public.bodies import parse_json
 from pauseflow_nb.server.public.rate_limit import IDLE_SECONDS, check_length
-from pauseflow_nb.server.public.responses import error_answer, write_json
+from pauseflow_nb.server.public.responses import find_error_response, write_json
 
 #: In bytes; bodies are read into memory, and the largest ones have the parameters of a notebook.
 LARGEST_BODY = 4 * 1024**2
@@ -101,7 +101,7 @@ class ApiHandler(APIHandler):
             return dict.fromkeys(allow, _ONLY_LOOKING)
         approvals, created_by = cast("dict[str, JSON]", suspension["approvals"]), str(view["created_by"])
         who = self.identify_user()
-        return {action: who_may(approvals, created_by, action, who, allow) for action in allow}
+        return {action: find_refusal(approvals, created_by, action, who, allow) for action in allow}
 
     def identify_user(self) -> Who:
         """Identify the user, for the audit trail."""
@@ -138,7 +138,7 @@ class ApiHandler(APIHandler):
             sentence = error.log_message or error.reason or self._reason
             status = status_code
         else:
-            status, sentence = error_answer(error, status_code)
+            status, sentence = find_error_response(error, status_code)
         if status in {429, 503}:
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         if status == 405:

@@ -9,7 +9,12 @@ from tornado.web import RequestHandler
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_json
+from pauseflow_nb.server.public.responses import (
+    find_error_response,
+    set_private_headers,
+    write_error_response,
+    write_json,
+)
 from pauseflow_nb.server.registration import Readiness
 
 #: Value of `Retry-After` until a worker takes jobs.
@@ -44,7 +49,7 @@ class HealthHandler(RequestHandler):
             is_alive = await self._lazy.call(Queue.has_live_worker)
         except (StoreUnavailable, StorageFull):
             # Without the message of the error, because it names the database and the request needs no login.
-            write_error_answer(self, 503, "the store cannot be reached", html=False)
+            write_error_response(self, 503, "the store cannot be reached", html=False)
             return
         readiness = self._readiness()
         is_ready = readiness == "ok"
@@ -56,8 +61,8 @@ class HealthHandler(RequestHandler):
 
     def write_error(self, status_code: int, **info: Any) -> None:
         """Write an error as JSON."""
-        status, sentence = error_answer(info.get("exc_info", (None, None, None))[1], status_code)
+        status, sentence = find_error_response(info.get("exc_info", (None, None, None))[1], status_code)
         if status == 405:
             self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
-        write_error_answer(self, status, sentence, html=False)
+        write_error_response(self, status, sentence, html=False)
         self.finish()

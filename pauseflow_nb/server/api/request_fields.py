@@ -1,6 +1,5 @@
 """Read the fields of a request to the REST API, its texts, and paths below the server's root directory."""
 
-import difflib
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from pauseflow_nb.errors import InvalidParameter
 from pauseflow_nb.json_values import JSON
+from pauseflow_nb.suggestions import find_similar
 from pauseflow_nb.validation_words import reword_error
 
 _Fields = TypeVar("_Fields", bound=BaseModel)
@@ -30,9 +30,9 @@ def read_fields(kind: type[_Fields], body: JSON) -> _Fields:
 
 
 def _describe_unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
+    similar = find_similar(name, known)
     names = ", ".join(known)
-    return f"is not a known name; {f'did you mean {close[0]}?' if close else f'known names are: {names}'}"
+    return f"is not a known name; {f'did you mean {similar}?' if similar else f'known names are: {names}'}"
 
 
 def read_text(body: dict[str, JSON], field: str) -> str | None:

@@ -114,7 +114,7 @@ def _read_parameters(request: StartRequest, notebook: Path) -> dict[str, Any]:
 
 def draw_parameters(notebook: NotebookNode) -> dict[str, Any] | None:
     """Make the form of the parameters; None if the notebook has none."""
-    schema = _schema(notebook)
+    schema = _make_schema(notebook)
     return draw(schema).to_dict() if schema["properties"] else None
 
 
@@ -124,7 +124,7 @@ def read_parameters(notebook: NotebookNode, entries: Entries) -> dict[str, JSON]
     Raises:
         InvalidParameters: If a text cannot be read.
     """
-    schema = _schema(notebook)
+    schema = _make_schema(notebook)
     reading = read_form(schema, entries)
     if reading.problems:
         raise InvalidParameters(reading.place(reading.problems))
@@ -138,12 +138,12 @@ def _filled(entries: Entries, name: str, otherwise: Entries) -> list[str]:
     return [text for text in entries.get(name, otherwise.get(name, [])) if text]
 
 
-def _schema(notebook: NotebookNode) -> dict[str, Any]:
+def _make_schema(notebook: NotebookNode) -> dict[str, Any]:
     found = find_parameters(notebook, language=find_language(notebook))
-    return {"type": "object", "properties": {each.name: _property(each) for each in found}}
+    return {"type": "object", "properties": {each.name: _make_property(each) for each in found}}
 
 
-def _property(parameter: Parameter) -> dict[str, Any]:
+def _make_property(parameter: Parameter) -> dict[str, Any]:
     hints = [parameter.comment]
     if not parameter.is_literal:
         hints.append(f"JSON; if left empty: {parameter.expression}")

@@ -35,12 +35,12 @@ from pauseflow_nb.server.public.page import render_suspension
 from pauseflow_nb.server.public.rate_limit import LinkLimits
 from pauseflow_nb.server.public.receiving import METHODS, Receiver
 from pauseflow_nb.server.public.responses import (
-    write_error_answer,
+    write_error_response,
     write_json,
     write_page,
 )
 from pauseflow_nb.server.public.upload import INLINE_BYTES, Sink
-from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
+from pauseflow_nb.server.public.wording import Facts, describe_problem, is_over, note_on
 
 #: Facts that a program which reads a link does not get: markup, and addresses of pages.
 _FOR_THE_PAGE = ("evidence", "sign_in_url", "signed_in_as", "notebook_url")
@@ -96,7 +96,7 @@ class CallbackHandler(Receiver):
         elif method == "GET" and (prefers_json(self.request.headers) or is_from_program(self.request.headers)):
             # With 200, a program would believe that it had acted.
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
-            write_error_answer(self, 405, _NO_GET[links == "strict"], html=False)
+            write_error_response(self, 405, _NO_GET[links == "strict"], html=False)
         else:
             await self._show()
 
@@ -186,7 +186,11 @@ class CallbackHandler(Receiver):
             return
         facts = await self._facts()
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
+            more = {
+                "entries": entries,
+                "errors": answer.body.get("errors", []),
+                "problem": describe_problem(answer.body),
+            }
             await self._write_suspension(422, facts, **more)
             return
         note = note_on(answer.status, answer.body)

@@ -4,7 +4,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.errors import NotebookGone, UnknownLink
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.server.public.outputs import Exhibit, evidence_in
+from pauseflow_nb.server.public.outputs import Exhibit, collect_evidence
 from pauseflow_nb.server.public.wording import Facts
 
 
@@ -17,15 +17,15 @@ async def collect_facts(lazy: LazyQueue, claim: Claim, by: str) -> Facts:
     facts = await lazy.call(Queue.claim_page, claim, by)
     if facts is None:
         raise UnknownLink
-    evidence = await lazy.call(_evidence_for, facts, claim.ordinal)
+    evidence = await lazy.call(_collect_evidence, facts, claim.ordinal)
     return {**facts, "evidence": evidence, "sign_in_url": None, "signed_in_as": None, "notebook_url": None}
 
 
-def _evidence_for(queue: Queue, facts: Facts, ordinal: int) -> list[Exhibit]:
+def _collect_evidence(queue: Queue, facts: Facts, ordinal: int) -> list[Exhibit]:
     if facts["cell"] is None:
         return []
     try:
-        return evidence_in(queue.document(facts["execution"]), facts["cell"], ordinal)
+        return collect_evidence(queue.document(facts["execution"]), facts["cell"], ordinal)
     except NotebookGone:
         # The question can still be answered.
         return []

@@ -18,7 +18,7 @@ from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.envelope import envelope
 from pauseflow_nb.server.public.negotiation import may_act, wants_html
 from pauseflow_nb.server.public.receiving import METHODS, Receiver
-from pauseflow_nb.server.public.responses import write_error_answer, write_json
+from pauseflow_nb.server.public.responses import write_error_response, write_json
 from pauseflow_nb.server.public.upload import Sink
 from pauseflow_nb.store.executions import FINAL, Row
 
@@ -66,7 +66,7 @@ class StartHandler(Receiver):
             await self._start()
         else:
             self.set_header("Allow", "POST, PUT, PATCH, DELETE, HEAD, OPTIONS")
-            write_error_answer(self, 405, _NO_GET, html=wants_html(self.request.headers))
+            write_error_response(self, 405, _NO_GET, html=wants_html(self.request.headers))
 
     get = head = post = put = patch = delete = options = allow_unauthenticated(act)
 

@@ -72,7 +72,7 @@ class Exhibit:
     parts: list[Markup]
 
 
-def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> list[Exhibit]:
+def collect_evidence(document: bytes, last_cell: int, ordinal: int | None = None) -> list[Exhibit]:
     """Collect the outputs of the notebook up to a cell.
 
     Args:
@@ -87,11 +87,11 @@ def evidence_in(document: bytes, last_cell: int, ordinal: int | None = None) -> 
         parts = []
         for part in show_outputs(cell.get("outputs", []), ordinal if index == last_cell else None):
             left -= len(part)
-            parts.append(part if left > 0 else _notice("more was shown than this page can hold"))
+            parts.append(part if left > 0 else _render_notice("more was shown than this page can hold"))
             if left <= 0:
                 break
         if parts:
-            exhibits.append(Exhibit(index, _find_step(_text(cell["source"])), parts))
+            exhibits.append(Exhibit(index, _find_step(_convert_to_text(cell["source"])), parts))
         if left <= 0:
             break
     return exhibits
@@ -102,48 +102,52 @@ def show_outputs(outputs: list[dict[str, Any]], ordinal: int | None = None) -> I
     for output in outputs:
         kind = output.get("output_type")
         if kind == "stream":
-            yield _preformatted(_text(output.get("text")))
+            yield _render_preformatted(_convert_to_text(output.get("text")))
         elif kind == "error":
-            traceback = "\n".join(map(_text, output.get("traceback") or []))
-            yield _preformatted(traceback or f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
+            traceback = "\n".join(map(_convert_to_text, output.get("traceback") or []))
+            yield _render_preformatted(
+                traceback or f"{_convert_to_text(output.get('ename'))}: {_convert_to_text(output.get('evalue'))}"
+            )
         elif _read_kind(output) == "fresh":
-            yield from _checks_in(_text((output.get("data") or {}).get("text/plain")))
-        elif not _is_ours(output, ordinal) and (part := _richest(output.get("data") or {})):
+            yield from _render_checks(_convert_to_text((output.get("data") or {}).get("text/plain")))
+        elif not _is_ours(output, ordinal) and (part := _choose_richest(output.get("data") or {})):
             yield part
 
 
-def _richest(data: dict[str, Any]) -> Markup | None:
+def _choose_richest(data: dict[str, Any]) -> Markup | None:
     for kind in _IMAGES:
         if kind in data:
-            return _image(kind, _text(data[kind]).replace("\n", ""), _text(data.get("text/plain", "")))
+            return _render_image(
+                kind, _convert_to_text(data[kind]).replace("\n", ""), _convert_to_text(data.get("text/plain", ""))
+            )
     if "image/svg+xml" in data:
-        return _svg(_text(data["image/svg+xml"]), _text(data.get("text/plain", "")))
+        return _render_svg(_convert_to_text(data["image/svg+xml"]), _convert_to_text(data.get("text/plain", "")))
     if "text/html" in data:
-        html = _text(data["text/html"])
-        if len(html) > MOST_TEXT * 10 or _depth(html) > _DEEPEST:
-            return _notice("a table or page too large to show here")
+        html = _convert_to_text(data["text/html"])
+        if len(html) > MOST_TEXT * 10 or _measure_depth(html) > _DEEPEST:
+            return _render_notice("a table or page too large to show here")
         if (clean := _SANITISER.clean(html)).strip():
-            return _safe(f'<div class="rich" tabindex="0" dir="auto">{clean}</div>')
+            return _sanitize(f'<div class="rich" tabindex="0" dir="auto">{clean}</div>')
     for kind in ("text/markdown", "text/latex", "text/plain"):
         if kind in data:
-            return _preformatted(_text(data[kind]))
+            return _render_preformatted(_convert_to_text(data[kind]))
     return None
 
 
-def _image(kind: str, encoded: str, described: str) -> Markup:
+def _render_image(kind: str, encoded: str, described: str) -> Markup:
     if len(encoded) > MOST_IMAGE:
-        return _notice("a picture too large to show here")
-    return _safe(f'<img alt="{escape(described[:MOST_DESCRIBED])}" src="data:{kind};base64,{escape(encoded)}">')
+        return _render_notice("a picture too large to show here")
+    return _sanitize(f'<img alt="{escape(described[:MOST_DESCRIBED])}" src="data:{kind};base64,{escape(encoded)}">')
 
 
-def _svg(source: str, described: str) -> Markup:
+def _render_svg(source: str, described: str) -> Markup:
     """Show a drawing as a picture: inside `<img>` a browser runs no script and fetches nothing."""
     from base64 import b64encode
 
-    return _image("image/svg+xml", b64encode(source.encode()).decode(), described)
+    return _render_image("image/svg+xml", b64encode(source.encode()).decode(), described)
 
 
-def _depth(html: str) -> int:
+def _measure_depth(html: str) -> int:
     """Return the deepest nesting of elements."""
     depth = deepest = 0
     for closes, name in _TAG.findall(html):
@@ -153,18 +157,18 @@ def _depth(html: str) -> int:
     return deepest
 
 
-def _preformatted(text: str) -> Markup:
+def _render_preformatted(text: str) -> Markup:
     text = _ANSI.sub("", text)
     if len(text) > MOST_TEXT:
         text = f"{text[: MOST_TEXT // 2]}\n… {len(text) - MOST_TEXT} characters left out …\n{text[-MOST_TEXT // 2 :]}"
-    return _safe(f'<pre tabindex="0">{escape(text)}</pre>')
+    return _sanitize(f'<pre tabindex="0">{escape(text)}</pre>')
 
 
-def _notice(sentence: str) -> Markup:
-    return _safe(f'<p class="hint">({escape(sentence)})</p>')
+def _render_notice(sentence: str) -> Markup:
+    return _sanitize(f'<p class="hint">({escape(sentence)})</p>')
 
 
-def _safe(html: str) -> Markup:
+def _sanitize(html: str) -> Markup:
     # Every caller escapes or sanitises; this is the only place that trusts it.
     return Markup(html)  # noqa: S704
 
@@ -180,11 +184,11 @@ def _read_kind(output: dict[str, Any]) -> Any:
     return (output.get("metadata", {}).get("pauseflow") or {}).get("kind")
 
 
-def _checks_in(text: str) -> Iterator[Markup]:
+def _render_checks(text: str) -> Iterator[Markup]:
     """Describe the checks of a fresh cell; the page itself shows the tables of changes."""
     for line in text.splitlines():
         if not line.startswith(" "):
-            yield _safe(f'<p class="hint" dir="auto">{escape(line)}</p>')
+            yield _sanitize(f'<p class="hint" dir="auto">{escape(line)}</p>')
 
 
 def _find_step(source: str) -> str:
@@ -192,7 +196,7 @@ def _find_step(source: str) -> str:
     return match[1] if match else ""
 
 
-def _text(value: Any) -> str:
+def _convert_to_text(value: Any) -> str:
     """Convert a value in a notebook to text: cells may show any data, which must not break the page."""
     if isinstance(value, list):
         value = "".join(each for each in value if isinstance(each, str))

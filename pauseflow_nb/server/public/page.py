@@ -37,17 +37,17 @@ from pauseflow_nb.server.public.wording import (
     Facts,
     Silence,
     Verdict,
-    asks_who,
+    depends_on_person,
     describe_early_answers,
+    describe_kernel_bound,
+    describe_place,
+    describe_start,
     find_silence,
     find_verdict,
+    find_words,
     list_approvals,
     list_parameters,
     make_button,
-    name_place,
-    say_who_started,
-    say_why_kernel_stays,
-    words_for,
 )
 
 #: A hidden field that distinguishes our form from forms that programs send.
@@ -169,20 +169,20 @@ def render_suspension(
     may = [button.action for button in buttons if button.refusal is None]
     is_form = facts["schema"] is not None and "resume" in may
     form = draw(facts["schema"], entries and _of_form(entries), errors or []) if is_form else None
-    step = name_place(facts)
+    step = describe_place(facts)
     page = Page(
         notebook=PurePath(facts["notebook"]).name,
         step=step,
-        title=facts["title"] or words_for(facts)[0].format(step=facts["step"]),
+        title=facts["title"] or find_words(facts)[0].format(step=facts["step"]),
         message=as_html(facts["message"]) if facts["message"] else None,
         rows=[(name, text) for name, text in facts["data_as_text"]["rows"]],
         data=facts["data_as_text"]["text"],
         drift=[] if is_closed else facts["drift"],
         evidence=facts["evidence"],
         silence=find_silence(facts) if not is_closed else None,
-        started=say_who_started(facts),
+        started=describe_start(facts),
         parameters=list_parameters(facts["parameters"]),
-        kernel_bound=say_why_kernel_stays(facts),
+        kernel_bound=describe_kernel_bound(facts),
         losses=facts["losses"],
         buttons=buttons,
         verdict=verdict,
@@ -190,14 +190,14 @@ def render_suspension(
         comment=_typed(entries, COMMENT),
         json=_typed(entries, DATA),
         problem=problem,
-        problems=_problems(form, errors or []),
+        problems=_list_problems(form, errors or []),
         form=form,
         marks=_marks(form),
         takes_answer=facts["schema"] is None and "resume" in may,
         may_answer=bool(may),
         approvals=list_approvals(facts),
         signed_in_as=facts.get("signed_in_as"),
-        sign_in_url=facts.get("sign_in_url") if asks_who(facts) and not is_closed else None,
+        sign_in_url=facts.get("sign_in_url") if depends_on_person(facts) and not is_closed else None,
         notebook_url=facts.get("notebook_url"),
         xsrf=xsrf,
         shown=facts["shown"] or "",
@@ -213,12 +213,12 @@ def render_notice(heading: str, sentence: str, landing: Landing = OURS) -> str:
 @cache
 def content_security_policy(landing: Landing = OURS) -> str:
     """Allow the style sheet and our one script by their digests, forms to ourselves, and nothing else."""
-    digest = _digest(_style(landing.templates))
+    digest = _digest(_render_style(landing.templates))
     # Browsers apply this rule also to the redirect after a form.
     goal = urlsplit(landing.redirect or "")
     ours = f"'self' {goal.scheme}://{goal.netloc}" if goal.netloc else "'self'"
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'sha256-{_digest(_script())}'; connect-src 'self'; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'sha256-{_digest(_render_script())}'; connect-src 'self'; "
         f"img-src data:; form-action {ours}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
@@ -231,17 +231,17 @@ def _digest(text: str) -> str:
 def render(name: str, landing: Landing = OURS, **facts: Any) -> str:
     """Render a template with the style of the pages."""
     try:
-        return _environment(landing.templates).get_template(name).render(**facts, **_parts(landing.templates))
+        return _make_environment(landing.templates).get_template(name).render(**facts, **_parts(landing.templates))
     except (TemplateError, OSError, UnicodeDecodeError, TypeError) as problem:
         if landing.templates is None:
             raise
         # A person wants to answer: our page is better than none.
         log.warning("the template %s in %s cannot be used: %s", name, landing.templates, problem)
-        return _environment(None).get_template(name).render(**facts, **_parts(landing.templates))
+        return _make_environment(None).get_template(name).render(**facts, **_parts(landing.templates))
 
 
 @cache
-def _environment(templates: Path | None) -> Environment:
+def _make_environment(templates: Path | None) -> Environment:
     ours = PackageLoader("pauseflow_nb.server.public")
     # Templates of a folder may extend ours: `{% extends "pauseflow/suspension.html" %}`.
     named = PrefixLoader({"pauseflow": ours})
@@ -254,17 +254,17 @@ def _environment(templates: Path | None) -> Environment:
 
 
 def _parts(templates: Path | None) -> dict[str, Markup]:
-    return {"style": _style(templates), "script": _script()}
+    return {"style": _render_style(templates), "script": _render_script()}
 
 
 @cache
-def _script() -> Markup:
+def _render_script() -> Markup:
     """Return the script that checks for the decision; the page works completely without it."""
     return Markup(files("pauseflow_nb.server.public").joinpath("templates/page.js").read_text(encoding="utf-8"))  # noqa: S704
 
 
 @cache
-def _style(templates: Path | None) -> Markup:
+def _render_style(templates: Path | None) -> Markup:
     style = files("pauseflow_nb.server.public").joinpath("templates/page.css").read_text(encoding="utf-8")
     if templates is not None and (own := templates / "page.css").is_file():
         style = own.read_text(encoding="utf-8")
@@ -280,7 +280,7 @@ def _typed(entries: Entries | None, name: str) -> str:
     return (entries or {}).get(name, [""])[-1]
 
 
-def _problems(form: Control | None, errors: list[dict[str, JSON]]) -> list[tuple[str, str, str]]:
+def _list_problems(form: Control | None, errors: list[dict[str, JSON]]) -> list[tuple[str, str, str]]:
     """List the errors in the order of the form, each with its control."""
     if form is None:
         return [(DATA, "Data as JSON", str(each["message"])) for each in errors]

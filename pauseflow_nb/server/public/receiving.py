@@ -26,7 +26,7 @@ from pauseflow_nb.server.public.client_address import TrustedProxies, rate_limit
 from pauseflow_nb.server.public.negotiation import wants_html
 from pauseflow_nb.server.public.page import OURS, Landing
 from pauseflow_nb.server.public.rate_limit import LinkLimits, check_length
-from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer
+from pauseflow_nb.server.public.responses import find_error_response, set_private_headers, write_error_response
 from pauseflow_nb.server.public.upload import Sink, Upload
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -93,10 +93,10 @@ class Receiver(RequestHandler):
             if seconds:
                 await self._refuse_for(seconds, "too many requests with unknown links")
             else:
-                await self._refuse(*error_answer(problem))
+                await self._refuse(*find_error_response(problem))
             return
         except (BodyTooLarge, LinkWithdrawn, TriggerPaused) as problem:
-            await self._refuse(*error_answer(problem))
+            await self._refuse(*find_error_response(problem))
             return
         self._upload = Upload(queue.settings.max_body, lambda: self.open_sink(queue))
 
@@ -115,7 +115,7 @@ class Receiver(RequestHandler):
                     self._upload.add(chunk)
         except (BodyTooLarge, StorageFull) as problem:
             await self._forget()
-            await self._refuse(*error_answer(problem))
+            await self._refuse(*find_error_response(problem))
 
     def on_connection_close(self) -> None:
         """Discard a body whose sender disconnected before its end."""
@@ -207,7 +207,7 @@ class Receiver(RequestHandler):
         self._is_refused = True
         self._received_when_refused = self._received
         html = wants_html(self.request.headers)
-        write_error_answer(self, status, sentence, html=html, landing=self._landing)
+        write_error_response(self, status, sentence, html=html, landing=self._landing)
         if not self._has_body():
             self.finish()
             return
@@ -263,20 +263,20 @@ class Receiver(RequestHandler):
     def write_error(self, status_code: int, **info: Any) -> None:
         """Write an error as JSON or as a page; see `statuses`."""
         error = info.get("exc_info", (None, None, None))[1]
-        status, sentence = error_answer(error, status_code)
+        status, sentence = find_error_response(error, status_code)
         if status == 405:
             self.set_header("Allow", ", ".join(METHODS))
         if status == 429:
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         html = wants_html(self.request.headers)
-        write_error_answer(self, status, sentence, html=html, landing=self._landing)
+        write_error_response(self, status, sentence, html=html, landing=self._landing)
         self.finish()
 
     def log_exception(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Log errors of ours or of the store, without the request, whose path has the token."""
-        status, sentence = error_answer(error, error.status_code if isinstance(error, HTTPError) else 500)
+        status, sentence = find_error_response(error, error.status_code if isinstance(error, HTTPError) else 500)
         if status == 500 and kind is not None and error is not None:
             log.error("could not answer a link", exc_info=(kind, error, traceback))
         elif status > 500:

@@ -50,7 +50,7 @@ def write_page(handler: RequestHandler, status: int, html: str, landing: Landing
     handler.write(html)
 
 
-def write_error_answer(
+def write_error_response(
     handler: RequestHandler, status: int, sentence: str, *, html: bool, landing: Landing = OURS
 ) -> None:
     """Write an error as the response; 503 says when to try again."""
@@ -65,7 +65,7 @@ def write_error_answer(
         write_json(handler, status, {"error": sentence})
 
 
-def error_answer(error: BaseException | None, fallback: int = 500) -> tuple[int, str]:
+def find_error_response(error: BaseException | None, fallback: int = 500) -> tuple[int, str]:
     """Return status and sentence of an exception; the message of one that is not ours is not shown."""
     status = status_of(error) if error is not None else None
     if status is not None:

@@ -26,9 +26,14 @@ from pauseflow_nb.server.public.decision import read_entries, read_request
 from pauseflow_nb.server.public.envelope import envelope
 from pauseflow_nb.server.public.facts import collect_facts
 from pauseflow_nb.server.public.page import OURS, Landing, render_suspension
-from pauseflow_nb.server.public.responses import error_answer, set_private_headers, write_error_answer, write_page
+from pauseflow_nb.server.public.responses import (
+    find_error_response,
+    set_private_headers,
+    write_error_response,
+    write_page,
+)
 from pauseflow_nb.server.public.upload import INLINE_BYTES
-from pauseflow_nb.server.public.wording import Facts, is_over, name_problem, note_on
+from pauseflow_nb.server.public.wording import Facts, describe_problem, is_over, note_on
 
 
 def signed_in_routes(queue: LazyQueue) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
@@ -78,7 +83,11 @@ class SignedInHandler(JupyterHandler):
             return
         facts = await self._facts(claim)
         if answer.status == 422:
-            more = {"entries": entries, "errors": answer.body.get("errors", []), "problem": name_problem(answer.body)}
+            more = {
+                "entries": entries,
+                "errors": answer.body.get("errors", []),
+                "problem": describe_problem(answer.body),
+            }
             await self._write(422, claim, facts, **more)
             return
         note = note_on(answer.status, answer.body)
@@ -126,8 +135,8 @@ class SignedInHandler(JupyterHandler):
 
     def write_error(self, status_code: int, **info: Any) -> None:
         """Write an error as one of our pages."""
-        status, sentence = error_answer(info.get("exc_info", (None, None, None))[1], status_code)
-        write_error_answer(self, status, sentence, html=True, landing=self._landing)
+        status, sentence = find_error_response(info.get("exc_info", (None, None, None))[1], status_code)
+        write_error_response(self, status, sentence, html=True, landing=self._landing)
         self.finish()
 
     def _log(self) -> None:

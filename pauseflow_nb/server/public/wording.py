@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pauseflow_nb import identity
 from pauseflow_nb.actions import name_decision
-from pauseflow_nb.durations import spoken
+from pauseflow_nb.durations import format_duration
 from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.identity import name_trigger
 from pauseflow_nb.json_values import JSON, json_text
@@ -110,7 +110,7 @@ def note_on(status: int, body: Mapping[str, Any]) -> str | None:
     }.get(status)
 
 
-def name_problem(body: Mapping[str, Any]) -> str:
+def describe_problem(body: Mapping[str, Any]) -> str:
     """Return the sentence at the top for a refused answer; errors are shown beside their fields."""
     errors = body.get("errors")
     return count_problems(len(errors)) if errors else str(body["error"])
@@ -120,24 +120,24 @@ def find_verdict(facts: Facts) -> Verdict | None:
     """Return the decision; None while an answer is still possible."""
     if facts["suspension"] == "settled":
         heading = name_decision(facts["kind"], facts["action"], by=facts["settled_by"], own=facts["labels"])
-        sentence = f"{heading} by {_who(facts['settled_by'])} on {_moment(facts['settled_at'])}; {_afterwards(facts)}."
+        sentence = f"{heading} by {_describe_person(facts['settled_by'])} on {_format_moment(facts['settled_at'])}; {_describe_next_state(facts)}."
         tone = _TONES.get(facts["action"], "over")
         return Verdict(heading, sentence, tone, facts["comment"], goes_on=facts["ended_at"] is None)
     if facts["suspension"] == "void":
         return Verdict("This is over", f"The execution is {facts['state']}; nothing is asked here any more.", "over")
     if is_overdue(facts):
-        return Verdict("This is over", f"The time for an answer ended on {_moment(facts['deadline'])}.", "over")
+        return Verdict("This is over", f"The time for an answer ended on {_format_moment(facts['deadline'])}.", "over")
     return None
 
 
-def _afterwards(facts: Facts) -> str:
+def _describe_next_state(facts: Facts) -> str:
     """Describe the state of the run after the decision, as the end of a sentence."""
     if facts["state"] not in {"queued", "running"}:
         return f"the run is now {facts['state']}"
     return "the step runs again" if facts["action"] == "send_back" else "the run continues"
 
 
-def asks_who(facts: Facts) -> bool:
+def depends_on_person(facts: Facts) -> bool:
     """Whether it matters who answers."""
     approvals = facts["approvals"]
     return bool(facts["refusals"]) or (approvals is not None and approvals["needed"] > 1)
@@ -146,45 +146,45 @@ def asks_who(facts: Facts) -> bool:
 def make_button(facts: Facts, action: str) -> Button:
     """Make the button for one decision."""
     says = {
-        "resume": _say_what_resuming_does,
-        "send_back": _say_what_sending_back_does,
-        "cancel": _say_what_cancelling_does,
+        "resume": _describe_resume,
+        "send_back": _describe_send_back,
+        "cancel": _describe_cancel,
     }
     refusal = facts["refusals"].get(action) or facts["not_allowed"]
     label = facts["labels"].get(action, "Send back")
     return Button(action, label, _TONES[action], says[action](facts), refusal)
 
 
-def _say_what_resuming_does(facts: Facts) -> str:
+def _describe_resume(facts: Facts) -> str:
     approvals = facts["approvals"]
     if approvals is not None and approvals["needed"] - len(approvals["given"]) > 1:
         return f"your approval is counted; {approvals['needed']} are needed before the run continues"
     if facts["kind"] == "suspend" and facts["then"] == "rerun":
         return "the step runs again and gets the answer"
-    return words_for(facts)[1]
+    return find_words(facts)[1]
 
 
-def _say_what_sending_back_does(_: Facts) -> str:
+def _describe_send_back(_: Facts) -> str:
     return "the step runs again with your comment, and may ask again"
 
 
-def _say_what_cancelling_does(facts: Facts) -> str:
+def _describe_cancel(facts: Facts) -> str:
     if facts["kind"] == "pause":
         return "the cell that waits gets an error; unless it catches that, the run ends"
     return "ends the run; no later cell runs"
 
 
-def name_place(facts: Facts) -> str:
+def describe_place(facts: Facts) -> str:
     """Describe the place: `cell 3, step train`."""
     cell = facts["cell"]
     where = [] if cell is None else [f"cell {cell + 1}"]
     return ", ".join([*where, *([f"step {facts['step']}"] if facts["step"] else [])])
 
 
-def say_who_started(facts: Facts) -> str:
+def describe_start(facts: Facts) -> str:
     """Describe who started the run, and when."""
     trigger = f"{name_trigger(facts['trigger'])} of " if facts["trigger"] else ""
-    return f"Started by {trigger}{_who(facts['created_by'])} on {_moment(facts['created_at'])}"
+    return f"Started by {trigger}{_describe_person(facts['created_by'])} on {_format_moment(facts['created_at'])}"
 
 
 def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
@@ -198,7 +198,7 @@ def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
 def describe_early_answers(facts: Facts) -> str | None:
     """Describe the answers that arrived before the step has ended."""
     sentences = [
-        f"An answer is kept: {facts['labels'][one['action']]}, by {_who(one['by'])} on {_moment(one['at'])}."
+        f"An answer is kept: {facts['labels'][one['action']]}, by {_describe_person(one['by'])} on {_format_moment(one['at'])}."
         for one in facts["kept"]
     ]
     return " ".join([*sentences, "It counts when the step has ended."]) if sentences else None
@@ -210,7 +210,8 @@ def list_approvals(facts: Facts) -> Approvals | None:
     if approvals is None or (approvals["needed"] == 1 and not refusals):
         return None
     lines = [
-        f"{_who(one['by'])} on {_moment(one['at'])}" + (f": {one['comment']}" if one["comment"] else "")
+        f"{_describe_person(one['by'])} on {_format_moment(one['at'])}"
+        + (f": {one['comment']}" if one["comment"] else "")
         for one in approvals["given"]
     ]
     sentences = list(dict.fromkeys(refusals.values()))
@@ -220,15 +221,15 @@ def list_approvals(facts: Facts) -> Approvals | None:
     return Approvals(f"{len(lines)} of {approvals['needed']} approvals", lines, sentences)
 
 
-def words_for(facts: Facts) -> tuple[str, str]:
+def find_words(facts: Facts) -> tuple[str, str]:
     """Return the texts for the kind of suspension: a title, and what resuming does."""
     title, effect = _WORDS.get(facts["kind"] or "suspend", _WORDS["suspend"])
     # Its button says "Submit".
     return (title if facts["schema"] is None else "Step {step} asks for an answer"), effect
 
 
-def _who(by: str) -> str:
-    return identity.in_words(by, {})
+def _describe_person(by: str) -> str:
+    return identity.describe_actor(by, {})
 
 
 def find_silence(facts: Facts) -> Silence | None:
@@ -240,10 +241,16 @@ def find_silence(facts: Facts) -> Silence | None:
         return Silence("There is no deadline: the run waits until somebody answers", "")
     before = {"rerun": "Runs again at", "delay": "Continues at"}.get(facts["kind"], "If nobody answers by")
     left = datetime.fromisoformat(iso) - datetime.now(UTC)
-    return Silence(before, _when_silent(facts), iso, _moment(iso), spoken(left) if left.total_seconds() > 0 else None)
+    return Silence(
+        before,
+        _describe_timeout(facts),
+        iso,
+        _format_moment(iso),
+        format_duration(left) if left.total_seconds() > 0 else None,
+    )
 
 
-def _when_silent(facts: Facts) -> str:
+def _describe_timeout(facts: Facts) -> str:
     if facts["kind"] in ("rerun", "delay"):
         return "unless somebody answers before"
     if facts["kind"] == "pause":
@@ -254,7 +261,7 @@ def _when_silent(facts: Facts) -> str:
     return {"fail": "the run fails"}.get(facts["on_timeout"], "the run is cancelled")
 
 
-def say_why_kernel_stays(facts: Facts) -> str | None:
+def describe_kernel_bound(facts: Facts) -> str | None:
     """Explain that the notebook waits with its kernel."""
     names = ", ".join(facts["kernel_bound"])
     return names and (
@@ -263,7 +270,7 @@ def say_why_kernel_stays(facts: Facts) -> str | None:
     )
 
 
-def _moment(iso: str) -> str:
+def _format_moment(iso: str) -> str:
     # Without JavaScript the reader's time zone is unknown, so the zone is named.
     moment = datetime.fromisoformat(iso).astimezone(UTC)
     return f"{moment.day} {moment:%b %Y, %H:%M} UTC"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling import set_order, verify
-from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
+from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_pickled
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
 from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import have_secret
@@ -79,7 +79,7 @@ def dump_batch(environment: Environment, names: list[str]) -> Dump | None:
         _apart.update(large)
         if large:
             return dump_batch(environment, names)
-    is_fit = not (has_met(pickler, environment.namespace) or pickler.needs) and all(map(_may, pickler.kinds))
+    is_fit = not (has_pickled(pickler, environment.namespace) or pickler.needs) and all(map(_may, pickler.kinds))
     # If one contains the text of a secret, that variable will be refused alone.
     if not is_fit or have_secret(pieces, pickler.buffers):
         return None

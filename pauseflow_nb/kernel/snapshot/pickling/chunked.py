@@ -25,7 +25,7 @@ from pauseflow_nb.kernel.snapshot.pickling.memo_table import Met, count_memo, fo
 from pauseflow_nb.kernel.snapshot.pickling.reference_counts import MOST_IN_COMMON, Containers
 from pauseflow_nb.kernel.snapshot.pickling.sharing import is_noticed
 from pauseflow_nb.kernel.snapshot.pickling.type_names import module_of, name_of
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import no_exit
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import convert_exits
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, Pieces, PiecesReader
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def dump(
         pickler: A new one.
         file: The file that it writes to.
         values: The variables by name.
-        containers: The result of `long_ones`; may be empty.
+        containers: The result of `find_long_containers`; may be empty.
         ordered: Sets in them that pickle alone would restore in another order.
 
     Returns:
@@ -153,7 +153,7 @@ def load(pieces: Sequence[Bytes], buffers: Iterable[Any]) -> dict[str, Any]:
     Returns:
         The pickled dict: `values` by name, and optionally `definitions` by key.
     """
-    with no_exit():
+    with convert_exits():
         return _load(pieces, buffers)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.memory_access import may_look_into_memory
-from pauseflow_nb.kernel.snapshot.storage.mapping import peek
+from pauseflow_nb.kernel.snapshot.storage.mapping import read_own_memory
 
 Memo = dict[int, tuple[int, Any]]
 
@@ -44,7 +44,7 @@ def count_memo(pickler: pickle.Pickler) -> int:
     return MemoTable(pickler).used if MemoTable.is_usable() else len(pickler.memo.copy())
 
 
-def has_met(pickler: pickle.Pickler, value: Any) -> bool:
+def has_pickled(pickler: pickle.Pickler, value: Any) -> bool:
     """Whether a pickler has pickled this object."""
     if MemoTable.is_usable():
         return MemoTable(pickler).holds(id(value))
@@ -192,11 +192,11 @@ class MemoTable:
     @staticmethod
     def is_usable() -> bool:
         """Whether this Python's picklers look as expected."""
-        return may_look_into_memory() and _looks_as_expected()
+        return may_look_into_memory() and _is_layout_as_expected()
 
 
 @functools.cache
-def _looks_as_expected() -> bool:
+def _is_layout_as_expected() -> bool:
     inside: list[list[int]] = [[number] for number in range(40)]
     outside: list[list[int]] = [[number] for number in range(40)]
     pickler = pickle.Pickler(io.BytesIO(), 5)
@@ -213,17 +213,17 @@ def _has_memo_where_expected(pickler: pickle.Pickler) -> bool:
     word = ctypes.sizeof(ctypes.c_size_t)
     if type(pickler).__basicsize__ < object.__basicsize__ + word:
         return False
-    (place,) = _peek_words(id(pickler) + object.__basicsize__, 1) or (0,)
-    mask, used, allocated, entries = _peek_words(place, 4) or (0, 0, 0, 0)
+    (place,) = _read_words(id(pickler) + object.__basicsize__, 1) or (0,)
+    mask, used, allocated, entries = _read_words(place, 4) or (0, 0, 0, 0)
     if used != len(memo) or allocated != mask + 1 or not used < allocated <= _MOST_PEEKED:
         return False
-    words = _peek_words(entries, 2 * allocated) or ()
+    words = _read_words(entries, 2 * allocated) or ()
     found = {key: number for key, number in zip(words[::2], words[1::2], strict=True) if key}
     return found == {identity: number for identity, (number, _) in memo.items()}
 
 
-def _peek_words(address: int, count: int) -> tuple[int, ...] | None:
-    memory = peek(address, count * ctypes.sizeof(ctypes.c_size_t))
+def _read_words(address: int, count: int) -> tuple[int, ...] | None:
+    memory = read_own_memory(address, count * ctypes.sizeof(ctypes.c_size_t))
     return None if memory is None else tuple(memoryview(memory).cast("P"))
 
 

@@ -20,7 +20,7 @@ from pauseflow_nb.kernel.snapshot.pickling.set_order import Ordered
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module, module_of, name_of
 from pauseflow_nb.kernel.snapshot.pickling.types import functions
 from pauseflow_nb.kernel.snapshot.pickling.types.lru_caches import read_contents
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, describe_error, no_exit
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import CannotSave, convert_exits, describe_error
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.snapshot.storage.chunks import Pieces
@@ -93,7 +93,7 @@ class Environment:
             self._reducers[kind] = find_reducer(kind, self.shell)
         return self._reducers[kind]
 
-    def meet(self, kind: type) -> None:
+    def register_singletons(self, kind: type) -> None:
         """Register the objects of a type in its own module, because code compares them with `is`."""
         module = sys.modules.get(module_of(kind))
         if module is None or is_users(kind):
@@ -173,7 +173,7 @@ class Environment:
         self.caches = {identity: [] for identity in self.caches}
         return is_any
 
-    def meeting_memory(self) -> list[tuple[int, int]]:
+    def find_overlapping_memory(self) -> list[tuple[int, int]]:
         """Find small memory that another library's memory overlaps."""
         if not self.foreign_memory or not self.small_memory:
             return []
@@ -235,7 +235,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind not in self.kinds:
             self.kinds.add(kind)
             self._environment.use(module_of(kind))
-            self._environment.meet(kind)
+            self._environment.register_singletons(kind)
         if id(value) in self._environment.live:
             return live_attribute, self._environment.live[id(value)]
         if id(value) in self._environment.parts:
@@ -248,7 +248,7 @@ class SnapshotPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def dump(self, value: Any) -> None:
         """Pickle an object."""
-        with no_exit():
+        with convert_exits():
             self.dump_whole(value)
 
     def dump_whole(self, value: Any) -> None:

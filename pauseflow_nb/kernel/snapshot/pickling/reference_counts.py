@@ -38,7 +38,7 @@ def is_held_elsewhere(namespace: Mapping[str, Any], name: str) -> bool:
     return False
 
 
-def long_ones(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
+def find_long_containers(namespace: Mapping[str, Any], names: Sequence[str]) -> Containers:
     """Find long lists, dicts and sets that are variables, or that are only inside of other containers.
 
     Returns none if much of one is referred to from elsewhere, because its parts would share too much.

@@ -11,7 +11,7 @@ from pauseflow_nb.kernel.secret import MASK
 from pauseflow_nb.kernel.snapshot.pickling import batches, chunked, reference_counts, set_order, verify
 from pauseflow_nb.kernel.snapshot.pickling.gc_and_tracing import switched_off
 from pauseflow_nb.kernel.snapshot.pickling.locate import find_place
-from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_met
+from pauseflow_nb.kernel.snapshot.pickling.memo_table import has_pickled
 from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump, Refused
 from pauseflow_nb.kernel.snapshot.pickling.pickler import Environment, SnapshotPickler
 from pauseflow_nb.kernel.snapshot.pickling.recursion import at_any_depth
@@ -66,7 +66,7 @@ def dump_namespace(namespace: dict[str, Any], names: list[str], shell: Any, stor
     """
     with switched_off():
         dumped = _dump_all(namespace, names, shell, store, shared_memory=[])
-        meeting = dumped.environment.meeting_memory()
+        meeting = dumped.environment.find_overlapping_memory()
         # Rare: small arrays in the memory of another library, which are known only now.
         return _dump_all(namespace, names, shell, store, shared_memory=meeting) if meeting else dumped
 
@@ -89,7 +89,7 @@ def _dump_all(
     environment.shared_memory = shared_memory
     refused: dict[str, Refused] = {}
     single: dict[str, Dump] = {}
-    sharing = _seem_to_share(namespace, names)
+    sharing = _choose_likely_shared(namespace, names)
     if sharing:
         with contextlib.suppress(_Failed):
             single[_SHARING] = _dump_together(environment, sharing, store)
@@ -123,7 +123,7 @@ def _dump_all(
     return Dumped(frames, refused, environment, costs)
 
 
-def _seem_to_share(namespace: Mapping[str, Any], names: list[str]) -> list[str]:
+def _choose_likely_shared(namespace: Mapping[str, Any], names: list[str]) -> list[str]:
     """Choose variables to pickle together from the beginning, because they probably share objects."""
     if not any(reference_counts.is_long(namespace[name]) for name in names):
         return []
@@ -150,7 +150,7 @@ def _dump_each(
 
 
 def _dump_together(environment: Environment, names: list[str], store: Store | None) -> Dump:
-    long_ones = reference_counts.long_ones(environment.namespace, names)
+    long_ones = reference_counts.find_long_containers(environment.namespace, names)
     values = {name: environment.namespace[name] for name in names}
     if long_ones:
         with contextlib.suppress(chunked.TooMuchShared):
@@ -259,7 +259,7 @@ def _dump(
         else:
             each = chunked.dump(pickler, file, values, long_ones, ordered)
             costs = each if len(each) > 1 else None
-        if has_met(pickler, environment.namespace):
+        if has_pickled(pickler, environment.namespace):
             # The pickler has no hook for dicts, and would save a second copy of the namespace.
             pickler.last = environment.namespace
             raise CannotSave("the notebook's own namespace inside of another object; call globals() where you use it")

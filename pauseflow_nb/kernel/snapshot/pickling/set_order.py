@@ -97,7 +97,7 @@ def find_long_way(value: Any) -> "Way | None":
     if type(value) is not set or len(value) > _LARGEST or not all(map(_is_plain, value)):
         return None
     items = list(value)
-    return None if _agrees(_by_pickle(set, items), items) else _find_way(value, items)
+    return None if _has_order(_make_like_pickle(set, items), items) else _find_way(value, items)
 
 
 def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
@@ -106,7 +106,7 @@ def find_out_of_order(pickler: pickle.Pickler) -> list[Ordered]:
     for value in find_remembered(pickler, (set, frozenset)):
         if 1 < len(value) <= left and all(map(_is_plain, value)):
             items = list(value)
-            if not _agrees(_by_pickle(type(value), items), items):
+            if not _has_order(_make_like_pickle(type(value), items), items):
                 left -= len(items)
                 if (way := _find_way(value, items)) is not None:
                     found.append(Ordered(value, way))
@@ -123,11 +123,11 @@ def _is_plain(item: Any) -> bool:
     return kind in _PLAIN or kind in _ALSO_PLAIN or (kind in {tuple, frozenset} and all(map(_is_plain, item)))
 
 
-def _agrees(made: Iterable[Any], items: Sequence[Any]) -> bool:
+def _has_order(made: Iterable[Any], items: Sequence[Any]) -> bool:
     return all(map(operator.is_, made, items))
 
 
-def _by_pickle(kind: type, items: list[Any]) -> Any:
+def _make_like_pickle(kind: type, items: list[Any]) -> Any:
     if kind is frozenset:
         return frozenset(items)
     made: set[Any] = set()
@@ -141,17 +141,17 @@ def _find_way(value: set[Any] | frozenset[Any], items: list[Any]) -> Way | None:
     own = table_size(value)
     # A small table has few possible orders; a larger one also works.
     sizes = [own, *(own << more for more in range(1, _LARGER))] if len(items) <= _FEW else [own]
-    for size, guess in itertools.product(sizes, (_likely_places, _cheapest_places)):
+    for size, guess in itertools.product(sizes, (_guess_places, _find_cheapest_places)):
         places = guess(items, size) if size <= max(_ROOMY * len(items), _ROOMY) else None
         if places is not None:
-            order, blocked = _in_turn(items, places, size)
+            order, blocked = _order_by_place(items, places, size)
             is_roomy = (len(order) + len(blocked)) * 5 < (size - 1) * 3
-            if is_roomy and _agrees(make_set(type(value), order, size, blocked), items):
+            if is_roomy and _has_order(make_set(type(value), order, size, blocked), items):
                 return order, size, blocked
     return None
 
 
-def _tries(item: Any, size: int) -> Iterator[range]:
+def _list_probes(item: Any, size: int) -> Iterator[range]:
     """List the places that are tried for an item, in rows of linear probes."""
     mask, perturb = size - 1, hash(item) & _WORD
     place = perturb & mask
@@ -161,13 +161,13 @@ def _tries(item: Any, size: int) -> Iterator[range]:
         place = (place * 5 + 1 + perturb) & mask
 
 
-def _likely_places(items: list[Any], size: int) -> list[int] | None:
+def _guess_places(items: list[Any], size: int) -> list[int] | None:
     """Guess the place of each item in a table from the iteration order.
 
     Most items are in the first place that is tried, or close behind it, which limits the places of the others.
     """
     firsts = [hash(item) & (size - 1) for item in items]
-    steady = set(_longest_rise(firsts))
+    steady = set(_find_longest_rise(firsts))
     limits, limit = [0] * len(items), size
     for number in range(len(items) - 1, -1, -1):
         limits[number] = limit
@@ -176,9 +176,9 @@ def _likely_places(items: list[Any], size: int) -> list[int] | None:
     places, last = [], -1
     for number, item in enumerate(items):
         most = size if number in steady else limits[number] + _LINEAR
-        free = [_next_free(row, last, occupied) for row in _tries(item, size)]
+        free = [_find_next_free(row, last, occupied) for row in _list_probes(item, size)]
         # If the places before it are free now, they were occupied by items that were removed.
-        blocked = (max(row.start, last + 1) for row in _tries(item, size) if last + 1 < row.stop)
+        blocked = (max(row.start, last + 1) for row in _list_probes(item, size) if last + 1 < row.stop)
         place = next((p for p in (*free, *blocked) if last < p <= most), None)
         if place is None:
             return None
@@ -188,20 +188,20 @@ def _likely_places(items: list[Any], size: int) -> list[int] | None:
     return places
 
 
-def _next_free(row: range, last: int, occupied: set[int]) -> int:
+def _find_next_free(row: range, last: int, occupied: set[int]) -> int:
     """Find the first place of a row behind the last one; -1 if there is none, or an earlier one is free."""
     place = max(row.start, last + 1)
     return place if place < row.stop and all(each in occupied for each in range(row.start, place)) else -1
 
 
-def _cheapest_places(items: list[Any], size: int) -> list[int] | None:
+def _find_cheapest_places(items: list[Any], size: int) -> list[int] | None:
     """Find ascending places for a few items with the fewest probes."""
     if len(items) > _FEW:
         return None
     # Place of the last item → number of probes, places of all items.
     ends: dict[int, tuple[int, tuple[int, ...]]] = {-1: (0, ())}
     for item in items:
-        tries = list(itertools.chain.from_iterable(itertools.islice(_tries(item, size), _DEPTH)))
+        tries = list(itertools.chain.from_iterable(itertools.islice(_list_probes(item, size), _DEPTH)))
         longer: dict[int, tuple[int, tuple[int, ...]]] = {}
         for last, (cost, places) in ends.items():
             for more, place in enumerate(tries):
@@ -217,7 +217,7 @@ def _cheapest_places(items: list[Any], size: int) -> list[int] | None:
     return list(min(ends.values())[1])
 
 
-def _in_turn(items: list[Any], places: list[int], size: int) -> tuple[list[Any], list[int]]:
+def _order_by_place(items: list[Any], places: list[int], size: int) -> tuple[list[Any], list[int]]:
     """Order the items so that the places before each are occupied, and list places that no item occupies."""
     at = {place: number for number, place in enumerate(places)}
     order: dict[int, None] = {}
@@ -227,7 +227,7 @@ def _in_turn(items: list[Any], places: list[int], size: int) -> tuple[list[Any],
         todo = [start]
         while todo:
             number = todo[-1]
-            tries = list(itertools.chain.from_iterable(_tries(items[number], size)))
+            tries = list(itertools.chain.from_iterable(_list_probes(items[number], size)))
             before = tries[: tries.index(places[number])]
             waiting = [at[place] for place in before if place in at and at[place] not in begun]
             if number in begun or not waiting:
@@ -238,7 +238,7 @@ def _in_turn(items: list[Any], places: list[int], size: int) -> tuple[list[Any],
     return [items[number] for number in order], list(blocked)
 
 
-def _longest_rise(numbers: list[int]) -> list[int]:
+def _find_longest_rise(numbers: list[int]) -> list[int]:
     """Return the indices of the longest non-decreasing subsequence."""
     tails: list[int] = []
     ends: list[int] = []

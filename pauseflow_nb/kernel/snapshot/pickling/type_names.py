@@ -49,7 +49,7 @@ def is_users(kind: type) -> bool:
 
 def is_users_module(name: str) -> bool:
     """Whether a loaded module is not in a folder of installed packages, such as one beside the notebook."""
-    return _lies_beside(name, getattr(sys.modules.get(name), "__file__", None))
+    return _is_beside_notebook(name, getattr(sys.modules.get(name), "__file__", None))
 
 
 def module_of_function(function: Any) -> str:
@@ -83,7 +83,7 @@ def is_of_cells(function: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _lies_beside(module: str, file: object) -> bool:
+def _is_beside_notebook(module: str, file: object) -> bool:
     return isinstance(file, str) and module.partition(".")[0] != "pauseflow_nb" and not is_installed(file)
 
 

@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import HoldsSecret
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.process_state import ipython, libraries, module_state, process, unfinished
-from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part, is_plain, is_same
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part, is_plain, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.user_names import find_user_names
 
@@ -32,7 +32,7 @@ _PARTS: dict[str, Part] = {
     **process.PARTS,
     "module_values": Part(
         lambda shell: {"": imports.find_shared_with_modules(shell, find_user_names(shell))},
-        lambda _shell, _name, _value: None,  # see `put_back_module_values`
+        lambda _shell, _name, _value: None,  # see `restore_module_values`
         "values that modules share with variables",
         is_repeated=False,
     ),
@@ -167,7 +167,9 @@ def pop_settings(values: dict[str, Any], namespace: dict[str, Any]) -> dict[str,
     return {name: values.pop(name) for name in names}
 
 
-def put_back(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any] | None = None) -> list[str]:
+def restore_settings(
+    shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any] | None = None
+) -> list[str]:
     """Restore settings in a new kernel: first those that need no variables, then the others.
 
     Args:
@@ -183,49 +185,49 @@ def put_back(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, 
     return _set(shell, chosen | dict(_like_variables(like_variables or {}, {"before", "after"})))
 
 
-def put_back_after_setups(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any]) -> list[str]:
+def restore_after_setups(shell: Any, plain: Mapping[str, Any], like_variables: Mapping[str, Any]) -> list[str]:
     """Restore settings that cells had changed after `%%setup` cells which have run again, and random generators."""
     chosen = {key: value for key, value in _flat(plain) if _PARTS[key[0]].is_repeated}
     chosen |= dict(_like_variables(like_variables, {"before", "after", "last"}))
     problems = _set(shell, chosen)
-    put_back_figure(plain)
+    restore_figure(plain)
     return problems
 
 
-def put_back_random(shell: Any, plain: Mapping[str, Any]) -> None:
+def restore_random(shell: Any, plain: Mapping[str, Any]) -> None:
     """Restore only the random generators."""
     _set(shell, {(name, ""): plain[name] for name in libraries.RANDOM if name in plain})
 
 
-def put_back_figure(plain: Mapping[str, Any]) -> None:
+def restore_figure(plain: Mapping[str, Any]) -> None:
     """Restore pyplot's current figure after all figures: each of them becomes current when it is restored."""
-    libraries.put_back_figure(plain.get("matplotlib_figure"))
+    libraries.restore_figure(plain.get("matplotlib_figure"))
 
 
-def put_back_module_values(shell: Any, plain: Mapping[str, Any]) -> list[str]:
+def restore_module_values(shell: Any, plain: Mapping[str, Any]) -> list[str]:
     """Make modules beside the notebook share values with variables again, after these are restored."""
     places = plain.get("module_values", {})
-    return imports.give_to_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
+    return imports.set_in_modules(shell, {name: at for name, at in places.items() if name in shell.user_ns})
 
 
 def find_cell_sources(definitions: Mapping[str, Any]) -> dict[str, str]:
     """Find the source of the cells that define functions and classes."""
     sources = {}
     for defined in definitions.values():
-        for code in _codes(defined):
+        for code in _list_code_objects(defined):
             cached = linecache.cache.get(code.co_filename)
             if cached is not None and len(cached) == 4 and cached[1] is None:
                 sources[code.co_filename] = "".join(cached[2])
     return sources
 
 
-def put_back_sources(sources: Mapping[str, str]) -> None:
+def restore_sources(sources: Mapping[str, str]) -> None:
     """Register the source of cells for tracebacks and `inspect.getsource`."""
     for filename, text in sources.items():
         linecache.cache.setdefault(filename, (len(text), None, text.splitlines(keepends=True), filename))
 
 
-def _codes(defined: Any) -> Iterator[Any]:
+def _list_code_objects(defined: Any) -> Iterator[Any]:
     members = list(vars(defined).values()) if isinstance(defined, type) else [defined]
     for member in members:
         code = getattr(getattr(member, "__func__", member), "__code__", None)
@@ -244,7 +246,7 @@ def _look(shell: Any, *, compared_only: bool = False) -> tuple[_Values, list[str
         if (compared_only and not part.is_compared) or not _is_imported(part.library):
             continue
         try:
-            found.update({(name, setting): value for setting, value in part.take(shell).items()})
+            found.update({(name, setting): value for setting, value in part.capture(shell).items()})
         except Exception as problem:  # noqa: BLE001 - a working directory that was deleted, a library half torn down
             _log.warning("could not look at %s", name, exc_info=True)
             notes.append(f"not saved: {part.name('')}, {describe_error(problem)}")
@@ -257,9 +259,9 @@ def _set(shell: Any, values: _Values) -> list[str]:
     for (name, setting), value in sorted(values.items(), key=lambda item: order[item[0][0]]):
         part = _PARTS[name]
         try:
-            part.put(shell, setting, value)
+            part.restore(shell, setting, value)
         except Exception as problem:  # noqa: BLE001 - a library may refuse an option it had; the rest continues
-            reason = str(problem) if isinstance(problem, NotPutBack) else describe_error(problem)
+            reason = str(problem) if isinstance(problem, NotRestored) else describe_error(problem)
             problems.append(f"{part.name(setting)}: {reason}")
     return problems
 

@@ -37,7 +37,7 @@ def _configurables(shell: Any) -> Iterator[tuple[str, Any]]:
         yield f"{type(each).__name__}({mime})", each
 
 
-def _take_config(shell: Any) -> dict[str, Any]:
+def _capture_config(shell: Any) -> dict[str, Any]:
     found = {}
     for name, each in _configurables(shell):
         if isinstance(each, Magics):
@@ -53,7 +53,7 @@ def _take_config(shell: Any) -> dict[str, Any]:
     return {f"{name}.{trait}": value for name in sections for trait, value in sections[name].items()} | found
 
 
-def _put_config(shell: Any, name: str, value: Any) -> None:
+def _restore_config(shell: Any, name: str, value: Any) -> None:
     owner, _, trait = name.rpartition(".")
     shell.config[owner][trait] = value
     found = _configurable(shell, owner)
@@ -65,7 +65,7 @@ def _configurable(shell: Any, name: str) -> Any:
     return next((each for known, each in _configurables(shell) if known == name), None)
 
 
-def _take_figure_formats(shell: Any) -> dict[str, Any]:
+def _capture_figure_formats(shell: Any) -> dict[str, Any]:
     # They can be chosen in several ways, one of which is visible only here.
     figure = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
     formatters = shell.display_formatter.formatters.values() if figure is not None else ()
@@ -77,7 +77,7 @@ def _take_figure_formats(shell: Any) -> dict[str, Any]:
     return {"": (formats, options)} if formats else {}
 
 
-def _put_figure_formats(shell: Any, _name: str, value: tuple[list[str], dict[str, Any]]) -> None:
+def _restore_figure_formats(shell: Any, _name: str, value: tuple[list[str], dict[str, Any]]) -> None:
     from matplotlib_inline.config import InlineBackend
 
     backend = InlineBackend.instance(parent=shell)
@@ -88,15 +88,15 @@ def _put_figure_formats(shell: Any, _name: str, value: tuple[list[str], dict[str
     backend.print_figure_kwargs, backend.figure_formats = options, set(formats)
 
 
-def _take_error_mode(shell: Any) -> dict[str, Any]:
+def _capture_error_mode(shell: Any) -> dict[str, Any]:
     return {"": shell.InteractiveTB.mode}
 
 
-def _put_error_mode(shell: Any, _name: str, mode: str) -> None:
+def _restore_error_mode(shell: Any, _name: str, mode: str) -> None:
     shell.InteractiveTB.set_mode(mode=mode)
 
 
-def _take_printers(shell: Any) -> dict[str, Any]:
+def _capture_printers(shell: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     formatter = shell.display_formatter
     for mime, each in formatter.formatters.items() if formatter is not None else ():
@@ -108,7 +108,7 @@ def _take_printers(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_printer(shell: Any, _name: str, value: tuple[str, Any, Any]) -> None:
+def _restore_printer(shell: Any, _name: str, value: tuple[str, Any, Any]) -> None:
     mime, key, printer = value
     formatter = shell.display_formatter.formatters[mime]
     if isinstance(key, type):
@@ -117,11 +117,11 @@ def _put_printer(shell: Any, _name: str, value: tuple[str, Any, Any]) -> None:
         formatter.for_type_by_name(*key, printer)
 
 
-def _take_extensions(shell: Any) -> dict[str, Any]:
+def _capture_extensions(shell: Any) -> dict[str, Any]:
     return dict.fromkeys(shell.extension_manager.loaded, True)
 
 
-def _put_extension(shell: Any, name: str, _value: bool) -> None:
+def _restore_extension(shell: Any, name: str, _value: bool) -> None:
     # It returns a text if it did nothing.
     if name not in shell.extension_manager.loaded and shell.extension_manager.load_extension(name) is not None:
         raise LookupError("it could not be loaded")
@@ -132,24 +132,24 @@ def _reloader(shell: Any) -> Any:
     return getattr(magics, "_reloader", None)
 
 
-def _take_autoreload(shell: Any) -> dict[str, Any]:
+def _capture_autoreload(shell: Any) -> dict[str, Any]:
     reloader = _reloader(shell)
     return {} if reloader is None else {name: getattr(reloader, name, None) for name in _RELOADER}
 
 
-def _put_autoreload(shell: Any, name: str, value: Any) -> None:
+def _restore_autoreload(shell: Any, name: str, value: Any) -> None:
     setattr(_reloader(shell), name, value)
 
 
-def _take_aliases(shell: Any) -> dict[str, Any]:
+def _capture_aliases(shell: Any) -> dict[str, Any]:
     return dict(shell.alias_manager.aliases)
 
 
-def _put_alias(shell: Any, name: str, command: str) -> None:
+def _restore_alias(shell: Any, name: str, command: str) -> None:
     shell.alias_manager.define_alias(name, command)
 
 
-def _take_magics(shell: Any) -> dict[str, Any]:
+def _capture_magics(shell: Any) -> dict[str, Any]:
     # An alias is also a magic.
     aliases = dict(shell.alias_manager.aliases)
     return {
@@ -160,14 +160,14 @@ def _take_magics(shell: Any) -> dict[str, Any]:
     }
 
 
-def _put_magic(shell: Any, name: str, function: Any) -> None:
+def _restore_magic(shell: Any, name: str, function: Any) -> None:
     kind = "cell" if name.startswith("%%") else "line"
     # IPython registers its own at the first lookup, which would replace this one.
     shell.find_magic(name.lstrip("%"), kind)
     shell.magics_manager.magics[kind][name.lstrip("%")] = function
 
 
-def _take_callbacks(shell: Any) -> dict[str, Any]:
+def _capture_callbacks(shell: Any) -> dict[str, Any]:
     return {
         f"{event}: {full_name_of_function(function)}": function
         for event, functions in shell.events.callbacks.items()
@@ -176,7 +176,7 @@ def _take_callbacks(shell: Any) -> dict[str, Any]:
     }
 
 
-def _put_callback(shell: Any, name: str, function: Any) -> None:
+def _restore_callback(shell: Any, name: str, function: Any) -> None:
     event = name.partition(":")[0]
     if all(full_name_of_function(other) != full_name_of_function(function) for other in shell.events.callbacks[event]):
         shell.events.register(event, function)
@@ -187,7 +187,7 @@ def _lists(shell: Any) -> Iterator[tuple[str, list[Any]]]:
     yield from ((name, getattr(shell.input_transformer_manager, name)) for name in _MANAGED_LISTS)
 
 
-def _take_transformers(shell: Any) -> dict[str, Any]:
+def _capture_transformers(shell: Any) -> dict[str, Any]:
     return {
         f"{name}: {full_name_of_function(each)}": each
         for name, functions in _lists(shell)
@@ -196,18 +196,18 @@ def _take_transformers(shell: Any) -> dict[str, Any]:
     }
 
 
-def _put_transformer(shell: Any, name: str, function: Any) -> None:
+def _restore_transformer(shell: Any, name: str, function: Any) -> None:
     functions = dict(_lists(shell))[name.partition(":")[0]]
     if all(full_name_of_function(each) != full_name_of_function(function) for each in functions):
         # Before our own transformer, which turns the rest into a call.
         functions.append(function)
 
 
-def _take_error_handler(shell: Any) -> dict[str, Any]:
+def _capture_error_handler(shell: Any) -> dict[str, Any]:
     return {"": (shell.custom_exceptions, _find_error_handler(shell))} if shell.custom_exceptions else {}
 
 
-def _put_error_handler(shell: Any, _name: str, value: tuple[Any, Any]) -> None:
+def _restore_error_handler(shell: Any, _name: str, value: tuple[Any, Any]) -> None:
     shell.set_custom_exc(*value)
 
 
@@ -218,19 +218,19 @@ def _find_error_handler(shell: Any) -> Any:
     return cells["handler"].cell_contents if "handler" in cells else None
 
 
-def _take_directories(shell: Any) -> dict[str, Any]:
+def _capture_directories(shell: Any) -> dict[str, Any]:
     return {"": [str(each) for each in shell.user_ns.get("_dh", ())]}
 
 
-def _put_directories(shell: Any, _name: str, directories: list[str]) -> None:
+def _restore_directories(shell: Any, _name: str, directories: list[str]) -> None:
     shell.user_ns["_dh"][:] = directories
 
 
-def _take_inputs(shell: Any) -> dict[str, Any]:
+def _capture_inputs(shell: Any) -> dict[str, Any]:
     return {"": list(shell.user_ns.get("In", ()))}
 
 
-def _put_inputs(shell: Any, _name: str, inputs: list[str]) -> None:
+def _restore_inputs(shell: Any, _name: str, inputs: list[str]) -> None:
     history = shell.history_manager
     if history is not None and len(history.input_hist_parsed) < len(inputs):
         history.input_hist_parsed[:] = inputs
@@ -247,17 +247,21 @@ def _is_remade(shell: Any, function: Any) -> bool:
 
 
 PARTS: dict[str, Part] = {
-    "inputs": Part(_take_inputs, _put_inputs, "history of inputs", is_repeated=False),
-    "directory_history": Part(_take_directories, _put_directories, "%dhist", is_compared=True, is_repeated=False),
-    "extensions": Part(_take_extensions, _put_extension, "%load_ext {}", is_compared=True, when="after"),
-    "autoreload": Part(_take_autoreload, _put_autoreload, "%autoreload ({})", is_compared=True, when="after"),
-    "shell_config": Part(_take_config, _put_config, "%config {}", is_compared=True, when="after"),
-    "figure_formats": Part(_take_figure_formats, _put_figure_formats, "formats of figures", when="after"),
-    "error_mode": Part(_take_error_mode, _put_error_mode, "%xmode", is_compared=True),
-    "printers": Part(_take_printers, _put_printer, "formatter of {}", is_compared=True, when="after"),
-    "aliases": Part(_take_aliases, _put_alias, "%alias {}", is_compared=True),
-    "magics": Part(_take_magics, _put_magic, "magic {}", is_compared=True, when="after"),
-    "callbacks": Part(_take_callbacks, _put_callback, "callback of {}", is_compared=True, when="after"),
-    "transformers": Part(_take_transformers, _put_transformer, "{}", is_compared=True, when="after"),
-    "error_handler": Part(_take_error_handler, _put_error_handler, "set_custom_exc()", is_compared=True, when="after"),
+    "inputs": Part(_capture_inputs, _restore_inputs, "history of inputs", is_repeated=False),
+    "directory_history": Part(
+        _capture_directories, _restore_directories, "%dhist", is_compared=True, is_repeated=False
+    ),
+    "extensions": Part(_capture_extensions, _restore_extension, "%load_ext {}", is_compared=True, when="after"),
+    "autoreload": Part(_capture_autoreload, _restore_autoreload, "%autoreload ({})", is_compared=True, when="after"),
+    "shell_config": Part(_capture_config, _restore_config, "%config {}", is_compared=True, when="after"),
+    "figure_formats": Part(_capture_figure_formats, _restore_figure_formats, "formats of figures", when="after"),
+    "error_mode": Part(_capture_error_mode, _restore_error_mode, "%xmode", is_compared=True),
+    "printers": Part(_capture_printers, _restore_printer, "formatter of {}", is_compared=True, when="after"),
+    "aliases": Part(_capture_aliases, _restore_alias, "%alias {}", is_compared=True),
+    "magics": Part(_capture_magics, _restore_magic, "magic {}", is_compared=True, when="after"),
+    "callbacks": Part(_capture_callbacks, _restore_callback, "callback of {}", is_compared=True, when="after"),
+    "transformers": Part(_capture_transformers, _restore_transformer, "{}", is_compared=True, when="after"),
+    "error_handler": Part(
+        _capture_error_handler, _restore_error_handler, "set_custom_exc()", is_compared=True, when="after"
+    ),
 }

@@ -25,11 +25,11 @@ def _numpy() -> Any:
     return importlib.import_module("numpy")
 
 
-def _take_numpy_print(_shell: Any) -> dict[str, Any]:
+def _capture_numpy_print(_shell: Any) -> dict[str, Any]:
     return dict(_numpy().get_printoptions())
 
 
-def _put_numpy_print(_shell: Any, name: str, value: Any) -> None:
+def _restore_numpy_print(_shell: Any, name: str, value: Any) -> None:
     numpy = _numpy()
     # It does not change options that are not passed, except for these two.
     others = {key: numpy.get_printoptions().get(key) for key in ("formatter", "override_repr")}
@@ -39,24 +39,24 @@ def _put_numpy_print(_shell: Any, name: str, value: Any) -> None:
     )
 
 
-def _put_numpy_error(_shell: Any, name: str, value: Any) -> None:
+def _restore_numpy_error(_shell: Any, name: str, value: Any) -> None:
     _numpy().seterr(**{name: value})
 
 
-def _put_numpy_error_call(_shell: Any, _name: str, value: Any) -> None:
+def _restore_numpy_error_call(_shell: Any, _name: str, value: Any) -> None:
     _numpy().seterrcall(value)
 
 
-def _take_numpy_buffer(_shell: Any) -> dict[str, Any]:
+def _capture_numpy_buffer(_shell: Any) -> dict[str, Any]:
     size = _numpy().getbufsize()
     return {} if size == _NUMPY_BUFFER else {"": size}
 
 
-def _put_numpy_buffer(_shell: Any, _name: str, size: int) -> None:
+def _restore_numpy_buffer(_shell: Any, _name: str, size: int) -> None:
     _numpy().setbufsize(size)
 
 
-def _take_pandas_options(_shell: Any) -> dict[str, Any]:
+def _capture_pandas_options(_shell: Any) -> dict[str, Any]:
     config: Any = importlib.import_module("pandas._config.config")
     registered = config._registered_options  # noqa: SLF001 - there is no public list of options
     changed = {}
@@ -70,7 +70,7 @@ def _take_pandas_options(_shell: Any) -> dict[str, Any]:
     return changed
 
 
-def _put_pandas_option(_shell: Any, name: str, value: Any) -> None:
+def _restore_pandas_option(_shell: Any, name: str, value: Any) -> None:
     import pandas as pd
 
     with warnings.catch_warnings():
@@ -78,7 +78,7 @@ def _put_pandas_option(_shell: Any, name: str, value: Any) -> None:
         pd.set_option(name, value)
 
 
-def _take_accessors(_shell: Any) -> dict[str, Any]:
+def _capture_accessors(_shell: Any) -> dict[str, Any]:
     pandas = sys.modules["pandas"]
     found = {}
     for owner in (pandas.DataFrame, pandas.Series, pandas.Index):
@@ -89,7 +89,7 @@ def _take_accessors(_shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_accessor(_shell: Any, _name: str, value: tuple[str, str, type]) -> None:
+def _restore_accessor(_shell: Any, _name: str, value: tuple[str, str, type]) -> None:
     owner, name, kind = value
     with warnings.catch_warnings():
         # An imported module may have registered it again.
@@ -101,13 +101,13 @@ def _pandas() -> Any:
     return importlib.import_module("pandas")
 
 
-def _take_rc(_shell: Any) -> dict[str, Any]:
+def _capture_rc(_shell: Any) -> dict[str, Any]:
     matplotlib = sys.modules["matplotlib"]
     default = matplotlib.rcParamsDefault
     return {k: v for k, v in matplotlib.rcParams.copy().items() if k != "backend" and default.get(k) != v}
 
 
-def _put_rc(_shell: Any, name: str, value: Any) -> None:
+def _restore_rc(_shell: Any, name: str, value: Any) -> None:
     import matplotlib as mpl
 
     current: Any = mpl.rcParams
@@ -116,31 +116,31 @@ def _put_rc(_shell: Any, name: str, value: Any) -> None:
         current[name] = value
 
 
-def _take_backend(_shell: Any) -> dict[str, Any]:
+def _capture_backend(_shell: Any) -> dict[str, Any]:
     rc: Any = sys.modules["matplotlib"].rcParams
     chosen = rc._get("backend")  # noqa: SLF001 - to ask in public chooses one
     return {"": chosen} if isinstance(chosen, str) else {}
 
 
-def _put_backend(shell: Any, _name: str, backend: str) -> None:
+def _restore_backend(shell: Any, _name: str, backend: str) -> None:
     import matplotlib as mpl
 
-    if _take_backend(shell).get("") != backend:
+    if _capture_backend(shell).get("") != backend:
         mpl.use(backend)
 
 
-def _take_figure(_shell: Any) -> dict[str, Any]:
+def _capture_figure(_shell: Any) -> dict[str, Any]:
     helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
     manager = helpers and helpers.Gcf.get_active()
     return {"": int(manager.num)} if manager else {}
 
 
-def _take_figures(_shell: Any) -> dict[str, Any]:
+def _capture_figures(_shell: Any) -> dict[str, Any]:
     helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
     return {str(number): each.canvas.figure for number, each in helpers.Gcf.figs.items()} if helpers else {}
 
 
-def put_back_figure(number: int | None) -> None:
+def restore_figure(number: int | None) -> None:
     """Make a figure of pyplot the current one, if it exists."""
     helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
     manager = number and helpers and helpers.Gcf.figs.get(number)
@@ -148,101 +148,107 @@ def put_back_figure(number: int | None) -> None:
         helpers.Gcf.set_active(manager)
 
 
-def _take_polars(_shell: Any) -> dict[str, Any]:
+def _capture_polars(_shell: Any) -> dict[str, Any]:
     # The other options are environment variables.
     set_by_call = json.loads(sys.modules["polars"].Config.save())["direct"]
     return {name: value for name, value in set_by_call.items() if value not in _POLARS_DEFAULTS}
 
 
-def _put_polars(_shell: Any, name: str, value: Any) -> None:
+def _restore_polars(_shell: Any, name: str, value: Any) -> None:
     getattr(importlib.import_module("polars").Config, name)(value)
 
 
-def _take_sklearn(_shell: Any) -> dict[str, Any]:
+def _capture_sklearn(_shell: Any) -> dict[str, Any]:
     default = importlib.import_module("sklearn._config")._global_config  # noqa: SLF001 - what `set_config` leaves alone
     current = sys.modules["sklearn"].get_config()
     return {name: value for name, value in current.items() if default.get(name) != value}
 
 
-def _put_sklearn(_shell: Any, name: str, value: Any) -> None:
+def _restore_sklearn(_shell: Any, name: str, value: Any) -> None:
     importlib.import_module("sklearn").set_config(**{name: value})
 
 
-def _take_plotly(_shell: Any) -> dict[str, Any]:
+def _capture_plotly(_shell: Any) -> dict[str, Any]:
     io = sys.modules["plotly.io"]
     return {"renderers.default": io.renderers.default, "templates.default": io.templates.default}
 
 
-def _put_plotly(_shell: Any, name: str, value: Any) -> None:
+def _restore_plotly(_shell: Any, name: str, value: Any) -> None:
     group, _, attribute = name.partition(".")
     setattr(getattr(importlib.import_module("plotly.io"), group), attribute, value)
 
 
-def _take_xarray(_shell: Any) -> dict[str, Any]:
+def _capture_xarray(_shell: Any) -> dict[str, Any]:
     return dict(sys.modules["xarray"].get_options())
 
 
-def _put_xarray(_shell: Any, name: str, value: Any) -> None:
+def _restore_xarray(_shell: Any, name: str, value: Any) -> None:
     xarray = importlib.import_module("xarray")
     if xarray.get_options().get(name) != value:
         xarray.set_options(**{name: value})
 
 
-def _take_torch_dtype(_shell: Any) -> dict[str, Any]:
+def _capture_torch_dtype(_shell: Any) -> dict[str, Any]:
     kind = str(sys.modules["torch"].get_default_dtype()).removeprefix("torch.")
     return {} if kind == "float32" else {"": kind}
 
 
-def _put_torch_dtype(_shell: Any, _name: str, kind: str) -> None:
+def _restore_torch_dtype(_shell: Any, _name: str, kind: str) -> None:
     torch = importlib.import_module("torch")
     torch.set_default_dtype(getattr(torch, kind))
 
 
-def _take_torch(_shell: Any) -> dict[str, Any]:
+def _capture_torch(_shell: Any) -> dict[str, Any]:
     return {"": bytes(sys.modules["torch"].get_rng_state().numpy().tobytes())}
 
 
-def _put_torch(_shell: Any, _name: str, state: bytes) -> None:
+def _restore_torch(_shell: Any, _name: str, state: bytes) -> None:
     import torch
 
     torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
 
-def _put_numpy_random(_shell: Any, _name: str, state: Any) -> None:
+def _restore_numpy_random(_shell: Any, _name: str, state: Any) -> None:
     _numpy().random.set_state(state)
 
 
 def _ignore(_shell: Any, _name: str, _value: Any) -> None:
-    """Do nothing: see `put_back_figure`; pyplot has a figure again as soon as it is loaded."""
+    """Do nothing: see `restore_figure`; pyplot has a figure again as soon as it is loaded."""
 
 
-def _of(library: str, take: Callable[[Any], Any], put: Callable[[Any, str, Any], None], label: str) -> Part:
-    return Part(take, put, label, library=library)
+def _make_part(
+    library: str, capture: Callable[[Any], Any], restore: Callable[[Any, str, Any], None], label: str
+) -> Part:
+    return Part(capture, restore, label, library=library)
 
 
 PARTS: dict[str, Part] = {
-    "numpy_errors": _of("numpy", lambda _: dict(_numpy().geterr()), _put_numpy_error, "numpy.seterr({})"),
-    "numpy_error_call": _of(
-        "numpy", lambda _: {"": _numpy().geterrcall()}, _put_numpy_error_call, "numpy.seterrcall()"
+    "numpy_errors": _make_part("numpy", lambda _: dict(_numpy().geterr()), _restore_numpy_error, "numpy.seterr({})"),
+    "numpy_error_call": _make_part(
+        "numpy", lambda _: {"": _numpy().geterrcall()}, _restore_numpy_error_call, "numpy.seterrcall()"
     ),
-    "numpy_print": _of("numpy", _take_numpy_print, _put_numpy_print, "numpy.set_printoptions({})"),
-    "numpy_buffer": _of("numpy", _take_numpy_buffer, _put_numpy_buffer, "numpy.setbufsize()"),
-    "pandas_options": _of("pandas", _take_pandas_options, _put_pandas_option, "pandas option {}"),
-    "pandas_accessors": Part(_take_accessors, _put_accessor, "accessor {} of pandas", when="after", library="pandas"),
-    "matplotlib_backend": _of("matplotlib", _take_backend, _put_backend, "backend of matplotlib"),
-    "matplotlib_rc": _of("matplotlib", _take_rc, _put_rc, "matplotlib.rcParams[{}]"),
-    "matplotlib_figure": Part(_take_figure, _ignore, "pyplot's current figure", library="matplotlib"),
-    "matplotlib_figures": Part(_take_figures, _ignore, "figure {} of pyplot", is_shared=True, library="matplotlib"),
-    "polars_config": _of("polars", _take_polars, _put_polars, "polars.Config.{}"),
-    "sklearn_config": _of("sklearn", _take_sklearn, _put_sklearn, "sklearn.set_config({})"),
-    "plotly_io": _of("plotly.io", _take_plotly, _put_plotly, "plotly.io.{}"),
-    "xarray_options": _of("xarray", _take_xarray, _put_xarray, "xarray.set_options({})"),
-    "torch_dtype": _of("torch", _take_torch_dtype, _put_torch_dtype, "torch.set_default_dtype()"),
+    "numpy_print": _make_part("numpy", _capture_numpy_print, _restore_numpy_print, "numpy.set_printoptions({})"),
+    "numpy_buffer": _make_part("numpy", _capture_numpy_buffer, _restore_numpy_buffer, "numpy.setbufsize()"),
+    "pandas_options": _make_part("pandas", _capture_pandas_options, _restore_pandas_option, "pandas option {}"),
+    "pandas_accessors": Part(
+        _capture_accessors, _restore_accessor, "accessor {} of pandas", when="after", library="pandas"
+    ),
+    "matplotlib_backend": _make_part("matplotlib", _capture_backend, _restore_backend, "backend of matplotlib"),
+    "matplotlib_rc": _make_part("matplotlib", _capture_rc, _restore_rc, "matplotlib.rcParams[{}]"),
+    "matplotlib_figure": Part(_capture_figure, _ignore, "pyplot's current figure", library="matplotlib"),
+    "matplotlib_figures": Part(_capture_figures, _ignore, "figure {} of pyplot", is_shared=True, library="matplotlib"),
+    "polars_config": _make_part("polars", _capture_polars, _restore_polars, "polars.Config.{}"),
+    "sklearn_config": _make_part("sklearn", _capture_sklearn, _restore_sklearn, "sklearn.set_config({})"),
+    "plotly_io": _make_part("plotly.io", _capture_plotly, _restore_plotly, "plotly.io.{}"),
+    "xarray_options": _make_part("xarray", _capture_xarray, _restore_xarray, "xarray.set_options({})"),
+    "torch_dtype": _make_part("torch", _capture_torch_dtype, _restore_torch_dtype, "torch.set_default_dtype()"),
 }
 
 #: Random generators, which are restored last, because restoring other settings may use them.
 RANDOM: dict[str, Part] = {
-    "numpy_random": _of("numpy", lambda _: {"": _numpy().random.get_state()}, _put_numpy_random, "numpy.random"),
-    "torch_random": _of("torch", _take_torch, _put_torch, "torch.random"),
+    "numpy_random": _make_part(
+        "numpy", lambda _: {"": _numpy().random.get_state()}, _restore_numpy_random, "numpy.random"
+    ),
+    "torch_random": _make_part("torch", _capture_torch, _restore_torch, "torch.random"),
     "random": Part(lambda _: {"": random.getstate()}, lambda _shell, _name, state: random.setstate(state), "random"),
 }

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users_module, module_of, qualified_name
-from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part, is_same
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
-from pauseflow_nb.kernel.user_code import parsed
+from pauseflow_nb.kernel.user_code import parse_cell
 
 #: Attribute of a shell with the names of modules that were loaded before its first cell.
 _LOADED_BEFORE = "_pauseflow_loaded_before"
@@ -49,7 +49,7 @@ def note_start(shell: Any) -> None:
     setattr(shell, _LOADED_BEFORE, frozenset(sys.modules))
 
 
-def _take_attributes(shell: Any) -> dict[str, Any]:
+def _capture_attributes(shell: Any) -> dict[str, Any]:
     found = {}
     for path in _paths_of_cells(shell, is_bound=True):
         owner = _walk(shell.user_ns.get(path[0]), path[1:-1])
@@ -81,7 +81,7 @@ def _is_made_by_cells(value: Any) -> bool:
     return isinstance(value, _CODE) and getattr(value, "__module__", "") == "__main__"
 
 
-def _put_attribute(_shell: Any, _name: str, value: tuple[Any, ...]) -> None:
+def _restore_attribute(_shell: Any, _name: str, value: tuple[Any, ...]) -> None:
     attribute, module, (*names, last), *rest = value
     owner = _walk(importlib.import_module(module), tuple(names))
     # What no cell is known to have set may be the machine's own. An earlier version knew of each.
@@ -89,7 +89,7 @@ def _put_attribute(_shell: Any, _name: str, value: tuple[Any, ...]) -> None:
         setattr(owner, last, attribute)
 
 
-def _take_values(shell: Any) -> dict[str, Any]:
+def _capture_values(shell: Any) -> dict[str, Any]:
     # See `imports.find_shared_with_modules`: a value that is also a variable is restored with it.
     own_ids = {id(value) for value in shell.user_ns.values()}
     found = {}
@@ -103,34 +103,34 @@ def _take_values(shell: Any) -> dict[str, Any]:
     return found
 
 
-def _put_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], str]) -> None:
+def _restore_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...], str]) -> None:
     saved, module, (*names, last), digest = value
     owner = _walk(importlib.import_module(module), tuple(names))
     current = vars(owner).get(last) if owner is not None else None
     if is_same(current, saved):
         return
     if _digest(module) != digest:
-        raise NotPutBack("the file of its module has changed, and now sets it")
+        raise NotRestored("the file of its module has changed, and now sets it")
     is_variable = any(value is saved for value in shell.user_ns.values())
     if is_variable or not _fill(current, saved):
         setattr(owner, last, saved)
 
 
-def _take_files(shell: Any) -> dict[str, Any]:
+def _capture_files(shell: Any) -> dict[str, Any]:
     before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
     modules = [module for module in imports.find_users_modules() if module not in before]
     return {module: (str(sys.modules[module].__file__), _digest(module)) for module in modules if _source(module)}
 
 
-def _put_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
+def _restore_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
     path, digest = value
     if Path(path).is_file() and _digest_text(_read(path)) != digest:
-        raise NotPutBack(
+        raise NotRestored(
             "its file was changed during the pause, so the notebook continues with the module as it is now"
         )
 
 
-def _take_registered(shell: Any) -> dict[str, Any]:
+def _capture_registered(shell: Any) -> dict[str, Any]:
     classes = [value for value in shell.user_ns.values() if isinstance(value, type) and module_of(value) == "__main__"]
     paths = {path for source in shell.user_ns.get("In", ()) if isinstance(source, str) for path in registers_in(source)}
     return {
@@ -142,7 +142,7 @@ def _take_registered(shell: Any) -> dict[str, Any]:
     }
 
 
-def _put_registered(_shell: Any, _name: str, value: tuple[abc.ABCMeta, type]) -> None:
+def _restore_registered(_shell: Any, _name: str, value: tuple[abc.ABCMeta, type]) -> None:
     owner, kind = value
     owner.register(kind)
 
@@ -237,10 +237,10 @@ def _digest_text(text: str) -> str:
 
 
 PARTS: dict[str, Part] = {
-    "attributes": Part(_take_attributes, _put_attribute, "{}", when="after", is_shared=True),
-    "registered": Part(_take_registered, _put_registered, "{}", when="after"),
-    "module_files": Part(_take_files, _put_file, "module {}", when="after"),
-    "module_state": Part(_take_values, _put_value, "{}", when="after", is_shared=True),
+    "attributes": Part(_capture_attributes, _restore_attribute, "{}", when="after", is_shared=True),
+    "registered": Part(_capture_registered, _restore_registered, "{}", when="after"),
+    "module_files": Part(_capture_files, _restore_file, "module {}", when="after"),
+    "module_state": Part(_capture_values, _restore_value, "{}", when="after", is_shared=True),
 }
 
 
@@ -260,7 +260,7 @@ def changes_in(source: str) -> tuple[Change, ...]:
     Source that is not Python changes nothing.
     """
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     return tuple(dict.fromkeys(change for change in _changes(ast.walk(tree)) if len(change.path) > 1))
@@ -272,7 +272,7 @@ def registers_in(source: str) -> tuple[tuple[str, ...], ...]:
     if ".register" not in source:
         return ()
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "register")
@@ -283,7 +283,7 @@ def registers_in(source: str) -> tuple[tuple[str, ...], ...]:
 def changes_by_functions(source: str) -> tuple[Change, ...]:
     """Find changes by the functions of a module to data of the module or of its classes."""
     try:
-        tree = parsed(source)
+        tree = parse_cell(source)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     found: dict[Change, None] = {}

@@ -26,7 +26,7 @@ from pauseflow_nb.kernel.secret import as_secret
 from pauseflow_nb.kernel.snapshot.pickling import gc_and_tracing
 from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_cells
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
-from pauseflow_nb.kernel.snapshot.process_state.state_part import NotPutBack, Part
+from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part
 
 #: Variables that Jupyter sets for each kernel, or that libraries set.
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
@@ -74,14 +74,14 @@ def added_path() -> list[str]:
     return [entry for entry in sys.path if entry not in _path_at_start]
 
 
-def put_back_path(added: list[str]) -> None:
+def restore_path(added: list[str]) -> None:
     """Add the entries that cells have added to `sys.path`."""
     # An entry that this kernel already has must still be moved to the front.
     _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
     sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
 
 
-def _take_environment(_shell: Any) -> dict[str, str | None]:
+def _capture_environment(_shell: Any) -> dict[str, str | None]:
     names = set(os.environ) | set(_environment_at_start) | _changed_before
     return {
         name: None if (value := os.environ.get(name)) is None else as_secret(value)
@@ -91,7 +91,7 @@ def _take_environment(_shell: Any) -> dict[str, str | None]:
     }
 
 
-def _put_environment(_shell: Any, name: str, value: str | None) -> None:
+def _restore_environment(_shell: Any, name: str, value: str | None) -> None:
     note_start()
     _changed_before.add(name)
     if value is None:
@@ -102,36 +102,36 @@ def _put_environment(_shell: Any, name: str, value: str | None) -> None:
         time.tzset()
 
 
-def _take_arguments(_shell: Any) -> dict[str, Any]:
+def _capture_arguments(_shell: Any) -> dict[str, Any]:
     # The arguments that a kernel starts with name its own connection.
     return {} if sys.argv == _arguments_at_start else {"": list(sys.argv)}
 
 
-def _put_arguments(_shell: Any, _name: str, arguments: list[str] | None) -> None:
+def _restore_arguments(_shell: Any, _name: str, arguments: list[str] | None) -> None:
     if arguments is not None:
         sys.argv[:] = arguments
 
 
-def _take_locale(_shell: Any) -> dict[str, Any]:
+def _capture_locale(_shell: Any) -> dict[str, Any]:
     current = locale.setlocale(locale.LC_ALL)
     return {} if current == _locale_at_start else {"": current}
 
 
-def _put_locale(_shell: Any, _name: str, value: str | None) -> None:
+def _restore_locale(_shell: Any, _name: str, value: str | None) -> None:
     if value is not None:
         locale.setlocale(locale.LC_ALL, value)
 
 
-def _take_filters(_shell: Any) -> dict[str, Any]:
+def _capture_filters(_shell: Any) -> dict[str, Any]:
     return {"": list(warnings.filters)}
 
 
-def _put_filters(shell: Any, _name: str, filters: list[Any]) -> None:
+def _restore_filters(shell: Any, _name: str, filters: list[Any]) -> None:
     found = [_with_category(shell, entry) for entry in filters]
     warnings.resetwarnings()
     warnings.filters.extend(entry for entry in found if entry is not None)  # type: ignore[attr-defined]
     if not all(found):
-        raise NotPutBack("a filter's category no longer exists")
+        raise NotRestored("a filter's category no longer exists")
 
 
 def _with_category(shell: Any, entry: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -141,25 +141,25 @@ def _with_category(shell: Any, entry: tuple[Any, ...]) -> tuple[Any, ...] | None
     return (action, message, found, *rest) if isinstance(found, type) else None
 
 
-def _take_signals(_shell: Any) -> dict[str, Any]:
+def _capture_signals(_shell: Any) -> dict[str, Any]:
     numbers = [number for number in signal.Signals if number.name not in _PER_CELL]
     return {number.name: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
 
 
-def _put_signal(_shell: Any, name: str, handler: Any) -> None:
+def _restore_signal(_shell: Any, name: str, handler: Any) -> None:
     signal.signal(signal.Signals[name], handler)
 
 
-def _take_hooks(_shell: Any) -> dict[str, Any]:
+def _capture_hooks(_shell: Any) -> dict[str, Any]:
     return {f"{module}.{name}": getattr(sys.modules[module], name) for module, name in _HOOKS if module in sys.modules}
 
 
-def _put_hook(_shell: Any, name: str, hook: Any) -> None:
+def _restore_hook(_shell: Any, name: str, hook: Any) -> None:
     module, _, attribute = name.partition(".")
     setattr(importlib.import_module(module), attribute, hook)
 
 
-def _take_limits(_shell: Any) -> dict[str, Any]:
+def _capture_limits(_shell: Any) -> dict[str, Any]:
     if sys.platform == "win32":
         return {}
     import resource
@@ -168,7 +168,7 @@ def _take_limits(_shell: Any) -> dict[str, Any]:
     return {name: resource.getrlimit(getattr(resource, name))[0] for name in names}
 
 
-def _put_limit(_shell: Any, name: str, soft: int) -> None:
+def _restore_limit(_shell: Any, name: str, soft: int) -> None:
     import resource
 
     number = getattr(resource, name)
@@ -182,87 +182,87 @@ def _umask() -> int:
     return mask
 
 
-def _take_socket_timeout(_shell: Any) -> dict[str, Any]:
+def _capture_socket_timeout(_shell: Any) -> dict[str, Any]:
     return {"": sys.modules["socket"].getdefaulttimeout()}
 
 
-def _put_socket_timeout(_shell: Any, _name: str, timeout: float | None) -> None:
+def _restore_socket_timeout(_shell: Any, _name: str, timeout: float | None) -> None:
     import socket
 
     socket.setdefaulttimeout(timeout)
 
 
-def _take_start_method(_shell: Any) -> dict[str, Any]:
+def _capture_start_method(_shell: Any) -> dict[str, Any]:
     return {"": sys.modules["multiprocessing"].get_start_method(allow_none=True)}
 
 
-def _put_start_method(_shell: Any, _name: str, method: str | None) -> None:
+def _restore_start_method(_shell: Any, _name: str, method: str | None) -> None:
     import multiprocessing
 
     multiprocessing.set_start_method(method, force=True)
 
 
-def _put_tempdir(_shell: Any, _name: str, folder: str | None) -> None:
+def _restore_tempdir(_shell: Any, _name: str, folder: str | None) -> None:
     tempfile.tempdir = folder
 
 
-def _put_bytecode(_shell: Any, _name: str, writes_none: bool) -> None:
+def _restore_bytecode(_shell: Any, _name: str, writes_none: bool) -> None:
     sys.dont_write_bytecode = writes_none
 
 
-def _take_hash_seed(_shell: Any) -> dict[str, Any]:
+def _capture_hash_seed(_shell: Any) -> dict[str, Any]:
     return {"": _hash_seed} if _hash_seed.isdigit() else {}
 
 
-def _put_hash_seed(_shell: Any, _name: str, seed: str) -> None:
+def _restore_hash_seed(_shell: Any, _name: str, seed: str) -> None:
     if seed != _hash_seed:
         here = f"is {_hash_seed}" if _hash_seed else "is not set"
-        raise NotPutBack(f"it was {seed} and {here} here, so sets may have another order")
+        raise NotRestored(f"it was {seed} and {here} here, so sets may have another order")
 
 
-def _put_gc_callback(_shell: Any, name: str, function: Any) -> None:
-    if name not in _take_gc_callbacks(_shell):
+def _restore_gc_callback(_shell: Any, name: str, function: Any) -> None:
+    if name not in _capture_gc_callbacks(_shell):
         gc.callbacks.append(function)
 
 
-def _take_gc_callbacks(_shell: Any) -> dict[str, Any]:
+def _capture_gc_callbacks(_shell: Any) -> dict[str, Any]:
     # Those of libraries are registered again.
     return {full_name_of_function(each): each for each in gc.callbacks if is_of_cells(each)}
 
 
-def _take_frozen(_shell: Any) -> dict[str, Any]:
+def _capture_frozen(_shell: Any) -> dict[str, Any]:
     # A forked kernel has frozen objects of its parent process.
     return {"": True} if gc.get_freeze_count() > _frozen_at_start else {}
 
 
-def _put_frozen(_shell: Any, _name: str, _is_frozen: bool) -> None:
+def _restore_frozen(_shell: Any, _name: str, _is_frozen: bool) -> None:
     gc.freeze()
 
 
-def _take_streams(_shell: Any) -> dict[str, Any]:
+def _capture_streams(_shell: Any) -> dict[str, Any]:
     streams = {f"sys.{name}": getattr(sys, name, None) for name in ("stdin", "stdout", "stderr")}
     return {name: stream for name, stream in streams.items() if is_stream_of_cells(stream)}
 
 
-def _take_current_context(shell: Any) -> dict[str, Any]:
+def _capture_current_context(shell: Any) -> dict[str, Any]:
     current = decimal.getcontext()
     names = [name for name, value in shell.user_ns.items() if value is current]
     return {"": names[0]} if names else {}
 
 
-def _put_current_context(shell: Any, _name: str, variable: str) -> None:
+def _restore_current_context(shell: Any, _name: str, variable: str) -> None:
     decimal.setcontext(shell.user_ns[variable])
 
 
-def _take_pickled(_shell: Any) -> dict[str, Any]:
+def _capture_pickled(_shell: Any) -> dict[str, Any]:
     return {full_name(kind): (kind, function) for kind, function in copyreg.dispatch_table.items() if is_users(kind)}
 
 
-def _put_pickled(_shell: Any, _name: str, value: tuple[type, Callable[[Any], Any]]) -> None:
+def _restore_pickled(_shell: Any, _name: str, value: tuple[type, Callable[[Any], Any]]) -> None:
     copyreg.pickle(*value)
 
 
-def _take_finders(_shell: Any) -> dict[str, Any]:
+def _capture_finders(_shell: Any) -> dict[str, Any]:
     lists: dict[str, list[Any]] = {"meta_path": sys.meta_path, "path_hooks": sys.path_hooks}
     return {
         f"sys.{name} with {full_name_of_function(finder)}": (name, number, finder)
@@ -272,14 +272,14 @@ def _take_finders(_shell: Any) -> dict[str, Any]:
     }
 
 
-def _put_finder(_shell: Any, _name: str, value: tuple[str, int, Any]) -> None:
+def _restore_finder(_shell: Any, _name: str, value: tuple[str, int, Any]) -> None:
     name, number, finder = value
     finders = getattr(sys, name)
     if all(full_name_of_function(each) != full_name_of_function(finder) for each in finders):
         finders.insert(number, finder)
 
 
-def _take_traces(_shell: Any) -> dict[str, Any]:
+def _capture_traces(_shell: Any) -> dict[str, Any]:
     threads = {
         f"threading.{name}()": function
         for name, function in (("settrace", threading.gettrace()), ("setprofile", threading.getprofile()))
@@ -287,46 +287,51 @@ def _take_traces(_shell: Any) -> dict[str, Any]:
     return {name: gc_and_tracing.read(name) for name in _TRACES} | threads
 
 
-def _put_trace(_shell: Any, name: str, function: Any) -> None:
+def _restore_trace(_shell: Any, name: str, function: Any) -> None:
     if name in _TRACES:
         gc_and_tracing.set_state(name, function)
     else:
         getattr(threading, name.removeprefix("threading.").removesuffix("()"))(function)
 
 
-def _put_faulthandler(is_enabled: bool) -> None:
+def _restore_faulthandler(is_enabled: bool) -> None:
     if is_enabled:
         faulthandler.enable(file=sys.__stderr__ or 2)
     else:
         faulthandler.disable()
 
 
-def _take_tracemalloc(_shell: Any) -> dict[str, Any]:
+def _capture_tracemalloc(_shell: Any) -> dict[str, Any]:
     tracemalloc = sys.modules["tracemalloc"]
     return {"": tracemalloc.get_traceback_limit()} if tracemalloc.is_tracing() else {}
 
 
-def _put_tracemalloc(_shell: Any, _name: str, limit: int) -> None:
+def _restore_tracemalloc(_shell: Any, _name: str, limit: int) -> None:
     import tracemalloc
 
     if not tracemalloc.is_tracing():
         tracemalloc.start(limit)
 
 
-def _take_flags(shell: Any) -> dict[str, Any]:
+def _capture_flags(shell: Any) -> dict[str, Any]:
     return {"": int(shell.compile.flags)}
 
 
-def _put_flags(shell: Any, _name: str, flags: int) -> None:
+def _restore_flags(shell: Any, _name: str, flags: int) -> None:
     shell.compile.flags |= flags
 
 
-def _single(
-    label: str, get: Callable[[], Any], put: Callable[[Any], Any], *, is_compared: bool = True, is_repeated: bool = True
+def _make_single_part(
+    label: str,
+    get: Callable[[], Any],
+    restore: Callable[[Any], Any],
+    *,
+    is_compared: bool = True,
+    is_repeated: bool = True,
 ) -> Part:
     return Part(
         lambda _: {"": get()},
-        lambda _shell, _name, value: put(value),
+        lambda _shell, _name, value: restore(value),
         label,
         is_compared=is_compared,
         is_repeated=is_repeated,
@@ -334,46 +339,56 @@ def _single(
 
 
 PARTS: dict[str, Part] = {
-    "environment": Part(_take_environment, _put_environment, "environment variable {}"),
-    "hash_seed": Part(_take_hash_seed, _put_hash_seed, "PYTHONHASHSEED", is_repeated=False),
-    "arguments": Part(_take_arguments, _put_arguments, "sys.argv"),
-    "locale": Part(_take_locale, _put_locale, "locale"),
-    "path": _single("sys.path", added_path, put_back_path, is_compared=False, is_repeated=False),
-    "directory": _single("working directory", os.getcwd, os.chdir, is_compared=False),
+    "environment": Part(_capture_environment, _restore_environment, "environment variable {}"),
+    "hash_seed": Part(_capture_hash_seed, _restore_hash_seed, "PYTHONHASHSEED", is_repeated=False),
+    "arguments": Part(_capture_arguments, _restore_arguments, "sys.argv"),
+    "locale": Part(_capture_locale, _restore_locale, "locale"),
+    "path": _make_single_part("sys.path", added_path, restore_path, is_compared=False, is_repeated=False),
+    "directory": _make_single_part("working directory", os.getcwd, os.chdir, is_compared=False),
     # If it were earlier, a filter that turns warnings into errors could make the loading fail.
-    "warning_filters": Part(_take_filters, _put_filters, "warnings filters", when="after"),
-    "flags": Part(_take_flags, _put_flags, "`from __future__`", is_repeated=False),
-    "recursion_limit": _single("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False),
-    "decimal": _single("decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False),
-    "current_context": Part(_take_current_context, _put_current_context, "decimal.getcontext()", when="after"),
-    "streams": Part(
-        _take_streams, lambda _shell, name, value: setattr(sys, name[len("sys.") :], value), "{}", when="last"
+    "warning_filters": Part(_capture_filters, _restore_filters, "warnings filters", when="after"),
+    "flags": Part(_capture_flags, _restore_flags, "`from __future__`", is_repeated=False),
+    "recursion_limit": _make_single_part(
+        "recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False
     ),
-    "pickled": Part(_take_pickled, _put_pickled, "copyreg.pickle() for {}", when="after"),
-    "finders": Part(_take_finders, _put_finder, "{}", when="after"),
-    "switch_interval": _single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
-    "gc_threshold": _single("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
-    "gc_enabled": _single(
+    "decimal": _make_single_part(
+        "decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False
+    ),
+    "current_context": Part(_capture_current_context, _restore_current_context, "decimal.getcontext()", when="after"),
+    "streams": Part(
+        _capture_streams, lambda _shell, name, value: setattr(sys, name[len("sys.") :], value), "{}", when="last"
+    ),
+    "pickled": Part(_capture_pickled, _restore_pickled, "copyreg.pickle() for {}", when="after"),
+    "finders": Part(_capture_finders, _restore_finder, "{}", when="after"),
+    "switch_interval": _make_single_part("switch interval", sys.getswitchinterval, sys.setswitchinterval),
+    "gc_threshold": _make_single_part("gc.get_threshold()", gc.get_threshold, lambda value: gc.set_threshold(*value)),
+    "gc_enabled": _make_single_part(
         "gc.disable()", lambda: gc_and_tracing.read("gc"), lambda value: gc_and_tracing.set_state("gc", value)
     ),
-    "gc_debug": _single("gc.set_debug()", gc.get_debug, gc.set_debug),
-    "gc_callbacks": Part(_take_gc_callbacks, _put_gc_callback, "gc callback {}", True, when="after"),
-    "gc_frozen": Part(_take_frozen, _put_frozen, "gc.freeze()", when="last"),
-    "faulthandler": _single("faulthandler.enable()", faulthandler.is_enabled, _put_faulthandler),
-    "tracemalloc": Part(_take_tracemalloc, _put_tracemalloc, "tracemalloc.start()", library="tracemalloc"),
-    "int_digits": _single("sys.set_int_max_str_digits()", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
-    "bytecode": Part(lambda _: {"": sys.dont_write_bytecode}, _put_bytecode, "sys.dont_write_bytecode", True),
-    "csv_field_size": _single("csv.field_size_limit()", csv.field_size_limit, csv.field_size_limit),
-    "tempdir": Part(lambda _: {"": tempfile.tempdir}, _put_tempdir, "tempfile.tempdir", True),
-    "umask": _single("umask", _umask, os.umask),
-    "limits": Part(_take_limits, _put_limit, "limit {}", True),
-    "signals": Part(_take_signals, _put_signal, "handler of {}", True),
-    "hooks": Part(_take_hooks, _put_hook, "{}", True),
-    "traces": Part(_take_traces, _put_trace, "{}", True, when="last"),
+    "gc_debug": _make_single_part("gc.set_debug()", gc.get_debug, gc.set_debug),
+    "gc_callbacks": Part(_capture_gc_callbacks, _restore_gc_callback, "gc callback {}", True, when="after"),
+    "gc_frozen": Part(_capture_frozen, _restore_frozen, "gc.freeze()", when="last"),
+    "faulthandler": _make_single_part("faulthandler.enable()", faulthandler.is_enabled, _restore_faulthandler),
+    "tracemalloc": Part(_capture_tracemalloc, _restore_tracemalloc, "tracemalloc.start()", library="tracemalloc"),
+    "int_digits": _make_single_part(
+        "sys.set_int_max_str_digits()", sys.get_int_max_str_digits, sys.set_int_max_str_digits
+    ),
+    "bytecode": Part(lambda _: {"": sys.dont_write_bytecode}, _restore_bytecode, "sys.dont_write_bytecode", True),
+    "csv_field_size": _make_single_part("csv.field_size_limit()", csv.field_size_limit, csv.field_size_limit),
+    "tempdir": Part(lambda _: {"": tempfile.tempdir}, _restore_tempdir, "tempfile.tempdir", True),
+    "umask": _make_single_part("umask", _umask, os.umask),
+    "limits": Part(_capture_limits, _restore_limit, "limit {}", True),
+    "signals": Part(_capture_signals, _restore_signal, "handler of {}", True),
+    "hooks": Part(_capture_hooks, _restore_hook, "{}", True),
+    "traces": Part(_capture_traces, _restore_trace, "{}", True, when="last"),
     "socket_timeout": Part(
-        _take_socket_timeout, _put_socket_timeout, "socket.setdefaulttimeout()", True, library="socket"
+        _capture_socket_timeout, _restore_socket_timeout, "socket.setdefaulttimeout()", True, library="socket"
     ),
     "start_method": Part(
-        _take_start_method, _put_start_method, "multiprocessing.set_start_method()", True, library="multiprocessing"
+        _capture_start_method,
+        _restore_start_method,
+        "multiprocessing.set_start_method()",
+        True,
+        library="multiprocessing",
     ),
 }

@@ -14,8 +14,8 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_
 Settings = Mapping[str, Any]
 
 
-class NotPutBack(Exception):
-    """A setting was not put back, for a reason that the text gives in full."""
+class NotRestored(Exception):
+    """A setting was not restored, for a reason that the text gives in full."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Part:
     """Settings of one kind, each of which is saved and restored separately."""
 
     #: Returns all settings of the part that may differ from those of a new kernel.
-    take: Callable[[Any], Settings]
+    capture: Callable[[Any], Settings]
     #: Sets one, given its name and value; called in a new kernel, and may be called again.
-    put: Callable[[Any, str, Any], None]
+    restore: Callable[[Any, str, Any], None]
     #: Text for users that names a setting, with `{}` for its name.
     label: str
-    #: Whether only settings that changed since the start of the kernel are saved; `take` then returns all settings.
+    #: Whether only settings that changed since the start of the kernel are saved; `capture` then returns all settings.
     is_compared: bool = False
     #: Whether it is restored before the variables, after them, or only after the `%%setup` cells.
     when: str = "before"

@@ -20,7 +20,7 @@ from typing import Any
 from pauseflow_nb.cells import read_header, runs_again
 from pauseflow_nb.errors import InvalidStep
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, library_of
-from pauseflow_nb.kernel.user_code import compiled, parsed
+from pauseflow_nb.kernel.user_code import compile_cell, parse_cell
 
 _QUIET_MAGICS = frozenset(
     {"matplotlib", "pip", "conda", "config", "load_ext", "reload_ext", "autoreload", "cd", "env", "precision"}
@@ -174,7 +174,7 @@ def parse_statements(source: str) -> tuple[Statement, ...]:
     try:
         transformer: Any = TransformerManager()  # type: ignore[no-untyped-call]
         text = transformer.transform_cell(_without_header(source))
-        tree = parsed(text)
+        tree = parse_cell(text)
         return tuple(_statement(node, text) for node in tree.body)
     except (SyntaxError, ValueError):
         return (Statement(source, ast.Pass(), frozenset(), frozenset(), "code that cannot be read"),)
@@ -189,7 +189,7 @@ def _without_header(source: str) -> str:
 
 
 def _statement(node: ast.stmt, text: str) -> Statement:
-    code = compiled(ast.Module([node], []), "<cell>")
+    code = compile_cell(ast.Module([node], []), "<cell>")
     reads, binds = find_names(code)
     magic_reads, dynamic = _of_magics(node)
     reads = (reads - {"get_ipython"} if not dynamic else reads) | magic_reads

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
-from pauseflow_nb.kernel.user_code import parsed
+from pauseflow_nb.kernel.user_code import parse_cell
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -84,7 +84,7 @@ def _holds_state(kind: type) -> bool:
     return issubclass(kind, _CONTAINERS) or (is_users(kind) and not issubclass(kind, (*_BY_REFERENCE, enum.Enum)))
 
 
-def give_to_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]]) -> list[str]:
+def set_in_modules(shell: "InteractiveShell", places: dict[str, tuple[str, str]]) -> list[str]:
     """Set the restored values in modules again; return a sentence for each failure."""
     problems = []
     for name, (module, attribute) in places.items():
@@ -132,7 +132,7 @@ def _sources(shell: "InteractiveShell") -> Iterator[str]:
 @functools.lru_cache(maxsize=4096)
 def _parse_nodes(source: str) -> tuple[ast.AST, ...]:
     try:
-        return tuple(node for node in ast.walk(parsed(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
+        return tuple(node for node in ast.walk(parse_cell(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
     except (SyntaxError, ValueError):
         return ()
 

@@ -21,8 +21,8 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import (
     parse_statements,
     words_in,
 )
-from pauseflow_nb.kernel.snapshot.recovery.own_modules import any_looks
-from pauseflow_nb.kernel.user_code import compiled
+from pauseflow_nb.kernel.snapshot.recovery.own_modules import may_read_notebook
+from pauseflow_nb.kernel.user_code import compile_cell
 
 #: Attributes that give access to the namespace, besides those that `find_names` knows.
 _WAYS = frozenset({"modules", "get_ipython", "embed", "run_cell", "run_code", "import_module", "breakpoint"})
@@ -55,7 +55,7 @@ def find_mentions(source: str, namespace: Mapping[str, Any]) -> set[str] | None:
         tree = ast.Module([statement.tree], [])
         if statement.dynamic or _reads_texts(tree) or _imports_everything(tree):
             return None
-        names = _find_in_code(compiled(tree, "<statement>"), namespace, has_texts=True)
+        names = _find_in_code(compile_cell(tree, "<statement>"), namespace, has_texts=True)
         if names is None:
             return None
         found |= names | statement.reads | statement.binds | statement.mentions | words_in(tree)
@@ -86,17 +86,19 @@ def _find_in_code(code: types.CodeType, namespace: Mapping[str, Any], *, has_tex
     if not has_texts and reads & DYNAMIC:
         return None
     ways = _WAYS if has_texts else _WAYS | TEXT_METHODS
-    for each in _codes(code):
+    for each in _list_code_objects(code):
         if not ways.isdisjoint(each.co_names):
             return None
         words = {word for text in each.co_consts if isinstance(text, str) for word in words_in(ast.Constant(text))}
         if not words.isdisjoint(_QUOTED_WAYS):
             return None
         reads |= words
-    if reads & _NAMESPACES or any(_is_walker(name, namespace) for code in _codes(code) for name in code.co_names):
+    if reads & _NAMESPACES or any(
+        _is_walker(name, namespace) for code in _list_code_objects(code) for name in code.co_names
+    ):
         return None
     # Last, because it reads files.
-    if any_looks(name for code in _codes(code) for name in _find_imports(code)):
+    if may_read_notebook(name for code in _list_code_objects(code) for name in _find_imports(code)):
         return None
     return reads | binds
 
@@ -105,11 +107,11 @@ def _find_imports(code: types.CodeType) -> set[str]:
     return {str(each.argval) for each in dis.get_instructions(code) if each.opname == "IMPORT_NAME"}
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+def _list_code_objects(code: types.CodeType) -> Iterator[types.CodeType]:
     yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
+            yield from _list_code_objects(constant)
 
 
 def _is_walker(name: str, namespace: Mapping[str, Any]) -> bool:

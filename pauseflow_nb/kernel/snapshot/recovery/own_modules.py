@@ -20,7 +20,7 @@ _IS_PROGRAM = re.compile(r"""__name__\s*==\s*["']__main__["']""")
 _MOST = 500
 
 
-def any_looks(names: Iterable[str]) -> bool:
+def may_read_notebook(names: Iterable[str]) -> bool:
     """Whether one of these modules, or a module that it imports, may read the notebook's variables.
 
     Args:
@@ -44,13 +44,13 @@ def any_looks(names: Iterable[str]) -> bool:
     return False
 
 
-def any_loaded_looks(before: Collection[str]) -> bool:
+def may_loaded_read_notebook(before: Collection[str]) -> bool:
     """Whether a user's module that was imported since then may read the notebook's variables.
 
     Args:
         before: Names of the modules that were loaded before.
     """
-    return any_looks(name for name in sys.modules.keys() - set(before) if is_users_module(name))
+    return may_read_notebook(name for name in sys.modules.keys() - set(before) if is_users_module(name))
 
 
 def _find_files(name: str) -> list[Path] | None:

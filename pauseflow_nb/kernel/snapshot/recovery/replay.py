@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import SECRET
-from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import no_exit
+from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import convert_exits
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
 
 #: Types of objects with a position, which a new object would not have.
@@ -133,7 +133,7 @@ def run(statements: list[tuple[int, str]], names: Iterable[str], namespace: dict
     Functions that they define use a copy of the namespace; saved functions use the live one.
     """
     scratch = dict(namespace)
-    with contextlib.redirect_stdout(io.StringIO()), no_exit():
+    with contextlib.redirect_stdout(io.StringIO()), convert_exits():
         for cell, source in statements:
             exec(compile(source, f"<replayed from cell {cell + 1}>", "exec"), scratch)  # noqa: S102 - the user's own
     return {name: scratch[name] for name in names if name in scratch}

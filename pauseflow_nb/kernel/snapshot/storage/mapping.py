@@ -62,7 +62,7 @@ def _read_public_address(view: memoryview) -> int | None:
     return int(numpy.frombuffer(flat, "u1").ctypes.data) if flat.nbytes and numpy is not None else None
 
 
-def peek(address: int, size: int) -> bytes | None:
+def read_own_memory(address: int, size: int) -> bytes | None:
     """Copy memory at an address through the operating system, so that a wrong address does no harm.
 
     Args:

@@ -151,19 +151,19 @@ class PackWriter:
         """Return the digest of raw memory that the folder needs."""
         return (strong_digest if self._folder.needs_strong_digests else fast_digest)(data)
 
-    def put(self, data: Bytes, digest: str, *, is_aligned: bool = False) -> None:
+    def add(self, data: Bytes, digest: str, *, is_aligned: bool = False) -> None:
         """Store bytes, unless they are already stored."""
         if digest not in self.content.locations and not self.keep(digest):
             self.content.locations[digest] = self._write(data, is_aligned=is_aligned)
             self.content.packs.setdefault(self._name, (0, 0))
 
-    def put_early(self, data: Bytes, digest: str) -> None:
+    def add_early(self, data: Bytes, digest: str) -> None:
         """Store bytes that the snapshot uses only if `keep` is called for them."""
         if digest not in self._early and digest not in self._known.locations:
             self._early[digest] = self._write(data)
 
     def keep(self, digest: str) -> bool:
-        """Use bytes that an earlier snapshot or `put_early` has stored; False if there are none."""
+        """Use bytes that an earlier snapshot or `add_early` has stored; False if there are none."""
         if digest in self.content.locations:
             return True
         if digest.startswith("x") and self._folder.needs_strong_digests:

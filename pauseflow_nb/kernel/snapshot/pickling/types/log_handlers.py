@@ -51,25 +51,25 @@ def _logger(name: str) -> logging.Logger:
     return logging.root if name == logging.root.name else logging.getLogger(name)
 
 
-def _take_levels(_shell: Any) -> dict[str, Any]:
+def _capture_levels(_shell: Any) -> dict[str, Any]:
     levels = {name: (each.level, each.propagate, each.disabled) for name, each in _loggers()}
     return {name: how for name, how in levels.items() if how != (logging.NOTSET, True, False)}
 
 
-def _put_level(_shell: Any, name: str, how: tuple[int, bool, bool]) -> None:
+def _restore_level(_shell: Any, name: str, how: tuple[int, bool, bool]) -> None:
     logger = _logger(name)
     level, logger.propagate, logger.disabled = how
     logger.setLevel(level)
 
 
-def _take_handlers(_shell: Any) -> dict[str, Any]:
+def _capture_handlers(_shell: Any) -> dict[str, Any]:
     return {
         f"{logger}: {_described(handler)}{f' ({number})' if number else ''}": handler
         for logger, number, handler in _numbered("handlers")
     }
 
 
-def _put_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
+def _restore_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
     logger, number, _ = _parsed(name)
     if handler in logger.handlers or sum(_described(each) == _described(handler) for each in logger.handlers) > number:
         return
@@ -79,11 +79,11 @@ def _put_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
     logger.addHandler(handler)
 
 
-def _take_filters(_shell: Any) -> dict[str, Any]:
+def _capture_filters(_shell: Any) -> dict[str, Any]:
     return {f"{logger}: {number}": each for logger, number, each in _numbered("filters")}
 
 
-def _put_filter(_shell: Any, name: str, each: Any) -> None:
+def _restore_filter(_shell: Any, name: str, each: Any) -> None:
     logger, _, _ = _parsed(name)
     logger.addFilter(each)
 
@@ -111,44 +111,44 @@ def _described(handler: logging.Handler) -> str:
     return f"{full_name(type(handler)).removeprefix('logging.').removeprefix('handlers.')}{f' to {place}' if place else ''}"
 
 
-def _take_names(_shell: Any) -> dict[str, Any]:
+def _capture_names(_shell: Any) -> dict[str, Any]:
     return {str(level): name for level, name in logging._levelToName.items()}  # noqa: SLF001
 
 
-def _put_name(_shell: Any, level: str, name: str) -> None:
+def _restore_name(_shell: Any, level: str, name: str) -> None:
     logging.addLevelName(int(level), name)
 
 
-def _take_disabled(_shell: Any) -> dict[str, Any]:
+def _capture_disabled(_shell: Any) -> dict[str, Any]:
     return {"": logging.root.manager.disable}
 
 
-def _put_disabled(_shell: Any, _name: str, level: int) -> None:
+def _restore_disabled(_shell: Any, _name: str, level: int) -> None:
     logging.disable(level)
 
 
-def _take_warnings(_shell: Any) -> dict[str, Any]:
+def _capture_warnings(_shell: Any) -> dict[str, Any]:
     return {"": logging._warnings_showwarning is not None}  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _put_warnings(_shell: Any, _name: str, is_captured: bool) -> None:
+def _restore_warnings(_shell: Any, _name: str, is_captured: bool) -> None:
     logging.captureWarnings(is_captured)
 
 
-def _take_factories(_shell: Any) -> dict[str, Any]:
+def _capture_factories(_shell: Any) -> dict[str, Any]:
     return {"setLoggerClass": logging.getLoggerClass(), "setLogRecordFactory": logging.getLogRecordFactory()}
 
 
-def _put_factory(_shell: Any, name: str, factory: Any) -> None:
+def _restore_factory(_shell: Any, name: str, factory: Any) -> None:
     getattr(logging, name)(factory)
 
 
 PARTS: dict[str, Part] = {
-    "log_level_names": Part(_take_names, _put_name, "name of log level {}", is_compared=True),
-    "log_levels": Part(_take_levels, _put_level, "level of logger {}"),
-    "log_disabled": Part(_take_disabled, _put_disabled, "logging.disable()", is_compared=True),
-    "log_factories": Part(_take_factories, _put_factory, "logging.{}()", is_compared=True, when="after"),
-    "log_warnings": Part(_take_warnings, _put_warnings, "logging.captureWarnings()", is_compared=True),
-    "log_filters": Part(_take_filters, _put_filter, "filter of logger {}", is_compared=True, when="after"),
-    "log_handlers": Part(_take_handlers, _put_handler, "log handler of {}", is_compared=True, when="last"),
+    "log_level_names": Part(_capture_names, _restore_name, "name of log level {}", is_compared=True),
+    "log_levels": Part(_capture_levels, _restore_level, "level of logger {}"),
+    "log_disabled": Part(_capture_disabled, _restore_disabled, "logging.disable()", is_compared=True),
+    "log_factories": Part(_capture_factories, _restore_factory, "logging.{}()", is_compared=True, when="after"),
+    "log_warnings": Part(_capture_warnings, _restore_warnings, "logging.captureWarnings()", is_compared=True),
+    "log_filters": Part(_capture_filters, _restore_filter, "filter of logger {}", is_compared=True, when="after"),
+    "log_handlers": Part(_capture_handlers, _restore_handler, "log handler of {}", is_compared=True, when="last"),
 }

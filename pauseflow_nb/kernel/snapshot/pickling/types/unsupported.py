@@ -61,7 +61,7 @@ def find_reason(kind: type) -> str | None:
 
 
 @contextlib.contextmanager
-def no_exit() -> Iterator[None]:
+def convert_exits() -> Iterator[None]:
     """Turn what the code of a class raises into an error, even if it calls `sys.exit()`; an interrupt stays one.
 
     Raises:
