@@ -5,6 +5,8 @@
     python benchmarks/scale.py --million           also 1,000,000, on PostgreSQL
 
 The databases take turns at each size, so that the machine's moods meet both; each ratio is within one run.
+On PostgreSQL the pages of the database that the statements of an action look at are counted as well (EXPLAIN): other
+work on the machine does not change them.
 The store lies in the folder for temporary files: a folder in memory makes commits cheaper than they are.
 """
 
@@ -35,6 +37,8 @@ from pauseflow_nb.store import tables
 SENDERS = (1, 8, 32)
 #: To reach: answers a second; seconds of the slowest but 1 % at eight senders; how much slower a list may become.
 _RATE, _P99, _FLAT = 500, 0.050, 1.5
+#: Plans are printed from this many pages on.
+_SHOWN_FROM = 2_000
 
 
 @dataclass
@@ -80,6 +84,7 @@ def main() -> None:
     parser.add_argument("--million", action="store_true", help="also 1,000,000 on PostgreSQL")
     parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database; nothing is written")
     parser.add_argument("--sizes", help="other sizes, such as 1000,100000; nothing is written")
+    parser.add_argument("--reads-only", action="store_true", help="no answers and timers; nothing is written")
     parser.add_argument("--answers", type=int, help="answers of each number of senders")
     parser.add_argument("--timers", type=int, help="timers that are due at once")
     asked = parser.parse_args()
@@ -99,8 +104,8 @@ def main() -> None:
         for size in sorted({size for each in sizes.values() for size in each}):
             for bench in benches:
                 if size in sizes[bench.kind]:
-                    bench.measure(size, answers)
-        for bench in benches:
+                    bench.measure(size, 0 if asked.reads_only else answers)
+        for bench in [] if asked.reads_only else benches:
             bench.measure_timers(timers)
     about = (
         f"{machine.described()}. Load at the start {load:.1f}, at the end {os.getloadavg()[0]:.1f}; "
@@ -108,7 +113,7 @@ def main() -> None:
     )
     text = "\n".join(["# Many suspended executions", "", about, "", *table.lines()]) + "\n"
     print(text)
-    if not (asked.quick or asked.only or asked.sizes):
+    if not (asked.quick or asked.only or asked.sizes or asked.reads_only):
         Path(__file__).parent.joinpath("results", "scale.md").write_text(text)
 
 
@@ -131,27 +136,28 @@ class Bench:
             self._add("database of each", (databases.bytes_used(queue) - empty) / added, "bytes")
             self._filled = size
             self._read(queue)
-        self._settle(answers)
+        if answers:
+            self._settle(answers)
 
     def _add(self, what: str, value: float, unit: str = "ms") -> None:
         self._table.add(self.kind, self._size, what, value, unit)
 
     def _read(self, queue: Queue) -> None:
         middle = databases.name(self._size // 2)
-        self._time("list of 50", lambda: queue.list(limit=50))
-        self._time("list of 50 that are suspended", lambda: queue.list(states=["suspended"], limit=50))
+        self._time(queue, "list of 50", lambda: queue.list(limit=50))
+        self._time(queue, "list of 50 that are suspended", lambda: queue.list(states=["suspended"], limit=50))
         # As many are shown at each size.
-        self._time("search, 50 of one in nine", lambda: queue.list(text="report-1", limit=50))
-        self._time("search, 10 of one in a hundred", lambda: queue.list(text="report-13", limit=10))
-        self._time("search of two characters, nothing found", lambda: queue.list(text="zz", limit=50))
-        self._time("search of one by its id", lambda: queue.list(text=middle, limit=50))
-        self._time("search, nothing found", lambda: queue.list(text="nothing of this name", limit=50))
-        self._time("show", lambda: queue.view(middle))
+        self._time(queue, "search, 50 of one in nine", lambda: queue.list(text="report-1", limit=50))
+        self._time(queue, "search, 10 of one in a hundred", lambda: queue.list(text="report-13", limit=10))
+        self._time(queue, "search of two characters, nothing found", lambda: queue.list(text="zz", limit=50))
+        self._time(queue, "search of one by its id", lambda: queue.list(text=middle, limit=50))
+        self._time(queue, "search, nothing found", lambda: queue.list(text="nothing of this name", limit=50))
+        self._time(queue, "show", lambda: queue.view(middle))
         claim = Claim(middle, 0, "ask", 0, "approve")
-        self._time("page", lambda: queue.claim_page(claim))
-        self._time("look for what is due", lambda: Clock(queue).sweep())
+        self._time(queue, "page", lambda: queue.claim_page(claim))
+        self._time(queue, "look for what is due", lambda: Clock(queue).sweep())
 
-    def _time(self, what: str, call: Callable[[], Any]) -> None:
+    def _time(self, queue: Queue, what: str, call: Callable[[], Any]) -> None:
         call()
         taken, end = [], time.perf_counter() + 1.0
         while len(taken) < 5 or (time.perf_counter() < end and len(taken) < 200):
@@ -159,6 +165,8 @@ class Bench:
             call()
             taken.append(time.perf_counter() - began)
         self._add(what, statistics.median(taken) * 1000)
+        if self.kind == "postgresql":
+            self._add(f"  pages for: {what}", _count_pages(queue.engine, call), "pages")
 
     def _settle(self, answers: int) -> None:
         with databases.serving(self._environment, self._folder, "--no-worker") as server:
@@ -234,6 +242,43 @@ def _write(value: float | None, unit: str) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 or unit in {"bytes", "per second", "MB"} else f"{value:.3g}"
+
+
+def _count_pages(engine: sa.Engine, call: Callable[[], Any]) -> int:
+    """Count the pages that PostgreSQL looks at for the queries of a call."""
+    executed: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
+            executed.append((statement, parameters))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        call()
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+    pages = 0
+    with engine.connect() as connection:
+        for statement, parameters in executed:
+            explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
+            plan = explained.scalar_one()[0]["Plan"]
+            pages += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+            if plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] >= _SHOWN_FROM:
+                print(f"    {_describe(plan)}\n    {' '.join(statement.split())[:400]}", flush=True)
+        connection.rollback()
+    return pages
+
+
+def _describe(plan: dict[str, Any]) -> str:
+    """Name the nodes of a plan that look at tables, with their pages."""
+    nodes, found = [plan], []
+    while nodes:
+        node = nodes.pop(0)
+        nodes += node.get("Plans", [])
+        place = node.get("Index Name") or node.get("Relation Name")
+        if place:
+            found.append(f"{node['Node Type']} {place}: {node['Shared Hit Blocks'] + node['Shared Read Blocks']}")
+    return ", ".join(found)
 
 
 if __name__ == "__main__":

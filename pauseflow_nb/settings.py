@@ -84,6 +84,8 @@ class Settings(BaseModel):
     kept_kernels: int = Field(default=16, ge=0, le=1000)
     #: Which parts of a snapshot on a local disk are verified: those that look changed (`fast`), or all (`full`).
     snapshot_check: Literal["fast", "full"] = "fast"
+    #: How many bytes this machine's cache of remote snapshots may take on its disk.
+    snapshot_cache: ByteSize = Field(default=ByteSize(10 * 1024**3), ge=0)
     #: Largest body of a callback, in bytes; `"10 MiB"` is accepted.
     max_body: ByteSize = ByteSize(1024**3)
     #: How many bytes the storage may hold before new executions are refused; None: no limit.

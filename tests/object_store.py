@@ -19,9 +19,9 @@ from typing import Any, Literal
 __all__ = ["Fault", "ObjectStore", "Passed", "open_object_store"]
 
 BUCKET = "pauseflow"
-#: What the front does to a request: answer 500, end the connection in the middle of the body, change a byte of it, or
-#: wait for `released`.
-Fault = Literal["", "error", "cut", "damage", "hold"]
+#: What the front does to a request: answer 500 or 404, end the connection in the middle of the body, send half of the
+#: body as if it were all, change a byte of it, or wait for `released`.
+Fault = Literal["", "error", "gone", "cut", "short", "damage", "hold"]
 _SENT = 64 << 10
 _HOP = {"connection", "transfer-encoding", "keep-alive", "expect"}
 
@@ -125,6 +125,10 @@ def _make_handler(store: ObjectStore, behind: int) -> type[BaseHTTPRequestHandle
             status, headers, data = self._ask(body, path, wanted)
             if fault == "error":
                 status, headers, data = 500, {}, b"<Error><Code>InternalError</Code></Error>"
+            if fault == "gone":
+                status, headers, data = 404, {}, b"<Error><Code>NoSuchKey</Code></Error>"
+            if fault == "short":
+                data = data[: len(data) // 2]
             if fault == "damage":
                 data = data[:-1] + bytes([data[-1] ^ 1])
             self._answer(status, headers, data, is_cut=fault == "cut")

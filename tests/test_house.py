@@ -22,9 +22,9 @@ SHORTEST = 40
 
 #: Short files with one importer, or none, that stand alone for a reason.
 SEAMS = {
+    "pauseflow_nb.kernel.import_ahead": "fork servers and kernels that are started ahead import it by its name",
     "pauseflow_nb.__main__": "`python -m pauseflow_nb`",
     "pauseflow_nb.json_logs": "`pauseflow serve` gives Jupyter Server the name of its class",
-    "pauseflow_nb.runner.kernels.launch_ipykernel": "a script that the kernel's own interpreter runs",
     "pauseflow_nb.papermill": "the former place of compat.papermill",
     "pauseflow_nb.prefect": "the former place of compat.prefect",
     "pauseflow_nb.scheduler": "the former place of compat.scheduler",

@@ -94,9 +94,9 @@ def serving(environment: dict[str, str], folder: Path, *words: str) -> Iterator[
         server = subprocess.Popen(command, env={**os.environ, **environment}, cwd=folder, stdout=log, stderr=log)
     try:
         with opened(environment) as queue:
-            wait_until(queue.live_server_url, seconds=60)
+            wait_until(queue.live_server_url, seconds=600)
             if "--no-worker" not in words:
-                wait_until(queue.has_live_worker, seconds=60)
+                wait_until(queue.has_live_worker, seconds=600)
         yield server
     finally:
         server.send_signal(signal.SIGTERM)
@@ -125,10 +125,32 @@ def fill(queue: Queue, template: str, first: int, count: int) -> None:
             for schema, names in schemas.items()
             for name in names
         ]
-        for table in sorted(tables, key=lambda table: table.name != "executions"):
-            _copy(connection, table, template, numbers)
+        with _without_indexes(connection, tables):
+            for table in sorted(tables, key=lambda table: table.name != "executions"):
+                _copy(connection, table, template, numbers)
     with queue.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
+
+
+@contextmanager
+def _without_indexes(connection: sa.Connection, tables: Sequence[sa.Table]) -> Iterator[None]:
+    """Make the indexes of PostgreSQL again after many rows were added, and check no foreign keys: copies are right."""
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+    connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '1GB'")
+    query = sa.text(
+        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
+        "WHERE indrelid = ANY (CAST(:tables AS regclass[])) AND NOT EXISTS "
+        "(SELECT FROM pg_constraint WHERE conindid = indexrelid)"
+    )
+    found = connection.execute(query, {"tables": [f'"{each.schema}"."{each.name}"' for each in tables]}).all()
+    for name, _ in found:
+        connection.exec_driver_sql(f"DROP INDEX {name}")
+    yield
+    for _, definition in found:
+        connection.exec_driver_sql(definition)
 
 
 def _tables(found: Any) -> dict[str, list[str]]:

@@ -79,6 +79,7 @@ def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -
     yield storage
     if storage.status == "ok":
         yield _check_room(queue)
+    yield from _check_cache(queue)
     yield from check_cluster(queue)
     server = queue.live_server_url()
     yield Finding("server", "ok" if server else "note", server or "none is alive: start `pauseflow serve`")
@@ -125,6 +126,14 @@ def _check_room(queue: "Queue") -> Finding:
     if free is None:
         return Finding("disk", "ok", "an object store")
     return Finding("disk", "ok" if free > _LITTLE_ROOM else "note", f"{free / 1024**3:.1f} GiB free")
+
+
+def _check_cache(queue: "Queue") -> Iterator[Finding]:
+    from pauseflow_nb.engine.snapshot_cache import describe_cache, measure
+
+    size = measure(queue)
+    if size is not None:
+        yield Finding("snapshot cache", "ok", describe_cache(size))
 
 
 def _check_links(settings: Settings, server: str | None) -> Finding:

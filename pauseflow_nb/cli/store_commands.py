@@ -117,16 +117,18 @@ def _describe_use(state: str) -> str:
 def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> None:
     """Remove executions that ended long ago, snapshot data that nothing uses, and files left by dead processes.
 
-    Output notebooks stay, and so does everything that an execution needs that has not ended.
+    Output notebooks stay, and so does everything that an execution needs that has not ended. With a remote store, this
+    machine's cache of snapshots is trimmed, too.
     """
     from pauseflow_nb.durations import duration
     from pauseflow_nb.engine.gc import clean
+    from pauseflow_nb.engine.snapshot_cache import describe_cache
 
     span = duration(older_than, what="--older-than")
     found = clean(open_queue(settings), older_than=span, dry_run=dry_run)
     if as_json:
         report = {"executions": list(found.executions), "files": found.files, "bytes": found.bytes, "dry_run": dry_run}
-        print_json(report)
+        print_json(report | ({} if found.cache is None else {"cache": vars(found.cache)}))
         return
     for execution in found.executions:
         print_lines(execution)
@@ -136,6 +138,8 @@ def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> 
     else:
         what = f"{_format_count(count, 'execution')} and {_format_count(found.files, 'file')} that nothing needed"
         print_lines(f"removed {what}: {found.bytes / 1024**2:.1f} MiB", err=True)
+    if found.cache is not None:
+        print_lines(f"the cache of snapshots on this machine takes {describe_cache(found.cache)}", err=True)
 
 
 def _format_count(count: int, word: str) -> str:

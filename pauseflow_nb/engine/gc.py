@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.open_store import OpenStore
+from pauseflow_nb.engine.snapshot_cache import CacheSize, trim
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.store import executions, segments
 from pauseflow_nb.store.database import now, reading
@@ -37,6 +38,8 @@ class Cleaned:
     files: int
     #: Number of bytes that were freed.
     bytes: int
+    #: This machine's cache of remote snapshots afterwards; None without a remote store, and after a dry run.
+    cache: CacheSize | None = None
 
 
 def clean(store: OpenStore, *, older_than: timedelta, dry_run: bool = False, grace: timedelta = GRACE) -> Cleaned:
@@ -64,7 +67,7 @@ def clean(store: OpenStore, *, older_than: timedelta, dry_run: bool = False, gra
     removed = sum(
         _skip_if_damaged(_remove_unneeded, store, folder, ages, grace) or 0 for folder, ages in listed.items()
     )
-    return Cleaned(removed_executions, removed, max(before - store.files.used(), 0))
+    return Cleaned(removed_executions, removed, max(before - store.files.used(), 0), trim(store))
 
 
 def _skip_if_damaged(clean: Callable[..., T], store: OpenStore, execution: str, *more: Any) -> T | None:

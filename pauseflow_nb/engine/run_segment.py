@@ -20,6 +20,7 @@ from pauseflow_nb.engine.progress_events import Events, ignore
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.recording import Recording
 from pauseflow_nb.engine.secret_checks import find_secrets
+from pauseflow_nb.engine.snapshot_cache import CacheTrimmer
 from pauseflow_nb.engine.traces import send_trace
 from pauseflow_nb.engine.write_output import PatientOutput, is_first, open_output, start_output
 from pauseflow_nb.errors import (
@@ -86,6 +87,7 @@ class Segments:
         self._queue, self._process, self._serves = queue, process, serves
         self._on_event, self._run_segment = on_event, run
         self._keeper = keeper
+        self._cache = CacheTrimmer(queue)
         self.watch = Watch(queue)
         #: Set it when the process is to end now: nothing waits for the store any longer.
         self.must_end = threading.Event()
@@ -122,6 +124,7 @@ class Segments:
             if how != "crashed":
                 if how == "ended":
                     send_trace(self._queue.engine, execution)
+                self._cache.trim()
                 return how
 
     def look_after_kernels(self) -> list[Row]:

@@ -27,7 +27,8 @@ from pauseflow_nb.settings import Settings
 TRAITS = {
     "data_dir": "pauseflow_dir",
     **{name: name for name in ("db", "storage", "public_url", "links", "trusted_proxies", "templates", "redirect")},
-    **{name: name for name in ("workers", "queues", "kernels", "kept_kernels", "snapshot_check", "max_body", "quota")},
+    **{name: name for name in ("workers", "queues", "kernels", "kept_kernels", "snapshot_check", "snapshot_cache")},
+    **{name: name for name in ("max_body", "quota")},
     **{name: name for name in ("executions_per_user", "executions_per_queue", "bytes_per_user", "log_format")},
     **{f"smtp_{name}": f"smtp_{name}" for name in ("host", "port", "security", "user", "password", "from", "to")},
     "notify": "notify",
@@ -71,6 +72,7 @@ class PauseflowExtension(ExtensionApp):
     snapshot_check = _make_choice_setting(
         "Which parts of a local snapshot are checked before it is used.", "fast", "full"
     )
+    snapshot_cache = _make_text_setting("Most bytes that this machine's cache of remote snapshots takes on its disk.")
     max_body = _make_text_setting('Largest body of a callback, such as "1 GiB".')
     smtp_host = _make_text_setting("Mail server for flow.send.email.")
     smtp_port = _make_number_setting("Port of the mail server.")

@@ -1,6 +1,6 @@
 """Read and change the rows of executions, in the caller's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -107,6 +107,11 @@ def require(connection: sa.Connection, execution: str) -> Row:
 def find_plain(connection: sa.Connection, execution: str) -> Row | None:
     """Read the columns of a row that are not JSON, which can always be read."""
     return connection.execute(sa.select(*_PLAIN).where(executions.c.id == execution)).first()
+
+
+def find_existing(connection: sa.Connection, ids: Collection[str]) -> set[str]:
+    """Find which of some executions exist."""
+    return set(connection.execute(sa.select(executions.c.id).where(executions.c.id.in_(ids))).scalars())
 
 
 def find_queues(connection: sa.Connection, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:

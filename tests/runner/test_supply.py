@@ -211,8 +211,9 @@ needs_fork = pytest.mark.skipif("forked" not in SOURCES, reason="kernels are for
 def test_a_module_beside_the_notebook_is_not_hidden_by_one_that_was_preloaded(rehearse: Any, tmp_path: Path) -> None:
     supply = Supply("forked")
     rehearse("import pandas").run(supply=supply)
-    (tmp_path / "pandas.py").write_text("mine = True")
-    rehearsal = rehearse("import pandas\npandas.mine")
+    for name in ("pandas", "cloudpickle"):
+        (tmp_path / f"{name}.py").write_text("mine = True")
+    rehearsal = rehearse("import cloudpickle, pandas\npandas.mine and cloudpickle.mine")
     end = rehearsal.run(supply=supply)
     supply.close()
 

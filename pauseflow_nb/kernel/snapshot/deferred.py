@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
-from pauseflow_nb.errors import SnapshotDamaged, StoreUnavailable
+from pauseflow_nb.errors import SnapshotDamaged, StorageFull, StoreUnavailable
 from pauseflow_nb.kernel.snapshot.frames import FrameLoader
 from pauseflow_nb.kernel.snapshot.last_results import is_result
 from pauseflow_nb.kernel.snapshot.pickling.finalizers import quiet_finalizers
@@ -188,7 +188,7 @@ class Deferred:
                 self._loader.read(unit.frames)
                 for frame in unit.frames:
                     values.update(self._loader.load(frame)["values"])
-            except (SnapshotDamaged, StoreUnavailable):
+            except (SnapshotDamaged, StoreUnavailable, StorageFull):
                 raise
             except Exception as problem:
                 names = ", ".join(sorted(unit.names))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch, StoreUnavailable
+from pauseflow_nb.errors import SnapshotDamaged, SnapshotMismatch, StorageFull, StoreUnavailable
 from pauseflow_nb.kernel.snapshot import compatibility, last_results, reconstruct
 from pauseflow_nb.kernel.snapshot.deferred import Deferred, Unit, find_units, select
 from pauseflow_nb.kernel.snapshot.frames import FrameLoader
@@ -91,6 +91,7 @@ def restore(
     capture.note_start(shell)
     source = open_folder(folder, is_checked=is_checked)
     with _readable(source, ref):
+        source.keep_using()
         manifest = read_manifest(source, ref, execution=execution)
     restore_path(manifest.import_path)
     differences = compatibility.find_differences(manifest.made_by)
@@ -117,7 +118,7 @@ def _readable(source: Folder, ref: SnapshotRef) -> Iterator[None]:
     """Convert an error of files that exist but cannot be read to one that names the folder."""
     try:
         yield
-    except StoreUnavailable:
+    except (StoreUnavailable, StorageFull):
         raise
     except OSError as problem:
         raise SnapshotDamaged(ref.name, f"its files in {source.url} cannot be read: {problem}") from problem

@@ -84,6 +84,7 @@ def save(
     capture.note_start(shell)
     with _storage_errors(folder):
         target = open_folder(folder, is_checked=is_checked)
+        target.keep_using()
         known = find_known(folder)
         # Until this save has succeeded, nothing is known about the memory.
         remember(folder, Known(known.content))
@@ -234,7 +235,7 @@ def _write_manifest(target: Folder, manifest: Manifest) -> tuple[SnapshotRef, in
 def _storage_errors(folder: str) -> Iterator[None]:
     try:
         yield
-    except StoreUnavailable:
+    except (StoreUnavailable, StorageFull):
         raise
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -27,6 +27,14 @@ from types import ModuleType
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+#: What each kernel imports while it starts.
+_IMPORTED_AT_START = (
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "tornado.platform.asyncio",
+)
 _LIBC = ctypes.CDLL(None)
 
 
@@ -344,11 +352,13 @@ def _import_kernel() -> None:
     import ipykernel.ipkernel
     import ipykernel.kernelapp  # noqa: F401
 
+    for name in _IMPORTED_AT_START:
+        # Other versions of IPython have other modules.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     # In an environment without this package, the kernel reports that itself.
     with contextlib.suppress(ImportError):
-        importlib.import_module("pauseflow_nb.kernel.ipython_extension")
-        importlib.import_module("pauseflow_nb.kernel.flow")
-        importlib.import_module("pauseflow_nb.kernel.snapshot.process_state.capture")
+        importlib.import_module("pauseflow_nb.kernel.import_ahead")
 
 
 def _main() -> None:

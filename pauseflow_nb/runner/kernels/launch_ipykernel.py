@@ -1,15 +1,24 @@
 """Start ipykernel without its debugger, which nothing uses here and which takes a tenth of a second to load.
 
-A script that the interpreter of the kernel runs in place of `-m ipykernel_launcher`; it imports nothing of this package.
+A script that the interpreter of the kernel runs in place of `-m ipykernel_launcher`. It imports nothing of this package,
+unless its first argument is `--import-ahead`: then the kernel is started before it is needed, and has the time.
 """
 
+import contextlib
 import importlib.util
 import sys
+
+_AHEAD = "--import-ahead"
 
 
 def _main() -> None:
     # The folder of this script; IPython puts the working directory in its place.
     del sys.path[0]
+    is_ahead = sys.argv[1:2] == [_AHEAD]
+    if is_ahead:
+        # Cells see the same command line in every kernel.
+        sys.argv.remove(_AHEAD)
+        sys.orig_argv.remove(_AHEAD)
     replaced = importlib.util.find_spec("ipykernel_launcher")
     if replaced is not None and replaced.origin is not None:
         sys.argv[0] = replaced.origin
@@ -20,6 +29,10 @@ def _main() -> None:
     del sys.modules["debugpy"]
     from ipykernel.kernelapp import IPKernelApp
 
+    if is_ahead:
+        # In an environment without this package, the kernel reports that itself.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("pauseflow_nb.kernel.import_ahead")
     IPKernelApp.launch_instance()
 
 

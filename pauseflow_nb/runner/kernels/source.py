@@ -29,6 +29,8 @@ Source: TypeAlias = Literal["cold", "prestarted", "forked"]
 #: Large libraries that may be imported before a fork: their import starts no thread and reads nothing that a kernel sets up
 #: later.
 _LIBRARIES = ("numpy", "pandas")
+#: What restores and saves variables imports these; kernels that are made ahead have them from the beginning.
+_IMPORTED_WITH_US = ("blake3", "cloudpickle", "fractions", "mmap")
 _IMPORTED = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 
 _MOST_SERVERS = 4
@@ -77,7 +79,7 @@ class Supply:
         """
         if not spec.is_local:
             return
-        kernel = start_kernel(spec, cwd=cwd, env=env)
+        kernel = start_kernel(spec, cwd=cwd, env=env, imports_ahead=not _hides(_IMPORTED_WITH_US, cwd))
         with self._lock:
             if not self._is_closed:
                 self._spares.append(_Spare(_make_key(spec, cwd, env), kernel))
@@ -152,8 +154,8 @@ class Supply:
     def _fork(self, spec: Spec, cwd: str, env: Mapping[str, str] | None, libraries: Iterable[str]) -> Kernel | None:
         order = prepare_kernel(spec, cwd=cwd, env=env)
         command = order.command[: order.command.index("-f")] if "-f" in order.command else []
-        # The server may have imported a library for another notebook; here the working directory has a module of that name.
-        if not can_fork(command) or any(_is_local(name, cwd) for name in _LIBRARIES):
+        # The server may have imported a module of a name that here a module in the working directory has.
+        if not can_fork(command) or _hides((*_LIBRARIES, *_IMPORTED_WITH_US), cwd):
             shutil.rmtree(order.folder, ignore_errors=True)
             return None
         argv = ["ipykernel_launcher.py", *order.command[len(command) :]]
@@ -210,9 +212,9 @@ def _identify_directory(directory: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _is_local(name: str, cwd: str) -> bool:
-    """Whether the working directory has a module of that name, which a kernel would import."""
-    return Path(cwd, f"{name}.py").exists() or Path(cwd, name).is_dir()
+def _hides(names: Iterable[str], cwd: str) -> bool:
+    """Whether the working directory has a module of one of the names, which a kernel would import."""
+    return any(Path(cwd, f"{name}.py").exists() or Path(cwd, name).is_dir() for name in names)
 
 
 def _discard(kernel: Kernel) -> None:

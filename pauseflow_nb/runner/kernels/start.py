@@ -84,8 +84,14 @@ def prepare_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None
     return PreparedKernel(spec, cwd, make_environment(spec, env), _make_command(spec, file), connection, folder, key)
 
 
-def start_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) -> Kernel:
-    """Start the process of a kernel; the kernel is not ready yet. Arguments as for `prepare_kernel`.
+def start_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None, imports_ahead: bool = False) -> Kernel:
+    """Start the process of a kernel; the kernel is not ready yet.
+
+    Args:
+        spec: As for `prepare_kernel`.
+        cwd: Likewise.
+        env: Likewise.
+        imports_ahead: Whether it imports what continues a notebook before it is ready, because it is not needed yet.
 
     Raises:
         KernelUnavailable: If there is no such program or directory.
@@ -100,7 +106,7 @@ def start_kernel(spec: Spec, *, cwd: str, env: Mapping[str, str] | None = None) 
     try:
         with order.open_output() as output:
             process = launch_kernel(
-                _use_launcher(order.command),
+                _use_launcher(order.command, ["--import-ahead"] if imports_ahead else []),
                 stdout=output.fileno(),
                 stderr=output.fileno(),
                 cwd=cwd,
@@ -124,12 +130,12 @@ def _make_start_error(spec: Spec, problem: OSError) -> KernelUnavailable:
     return kind(spec.name, f"{spec.interpreter} cannot be started: {problem}")
 
 
-def _use_launcher(command: list[str]) -> list[str]:
-    """Replace the launcher of ipykernel with ours."""
+def _use_launcher(command: list[str], options: list[str]) -> list[str]:
+    """Replace the launcher of ipykernel with ours, which also has options."""
     if "ipykernel_launcher" not in command:
         return command
     at = command.index("ipykernel_launcher")
-    return [*command[: at - 1], str(_LAUNCHER), *command[at + 1 :]] if command[at - 1] == "-m" else command
+    return [*command[: at - 1], str(_LAUNCHER), *options, *command[at + 1 :]] if command[at - 1] == "-m" else command
 
 
 def _write_connection_file(spec: Spec, folder: str, key: bytes) -> tuple[str, Mapping[str, Any]]:

@@ -4,7 +4,8 @@ import re
 import time
 from collections.abc import Iterable
 
-from pauseflow_nb.kernel.snapshot.storage.folder import PART, open_folder
+from pauseflow_nb.kernel.snapshot.storage.folder import open_folder
+from pauseflow_nb.kernel.snapshot.storage.local_cache import PART
 from pauseflow_nb.kernel.snapshot.storage.manifest import Manifest
 
 #: Matches the names of our files; others in the folder are never removed.

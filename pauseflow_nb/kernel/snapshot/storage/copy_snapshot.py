@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pauseflow_nb.errors import SnapshotDamaged
-from pauseflow_nb.kernel.snapshot.storage.folder import PART, Folder, open_folder
+from pauseflow_nb.kernel.snapshot.storage.folder import Folder, open_folder
+from pauseflow_nb.kernel.snapshot.storage.local_cache import PART
 from pauseflow_nb.kernel.snapshot.storage.manifest import digest_manifest, read_manifest
 from pauseflow_nb.private_files import create, make_folder
 from pauseflow_nb.protocol import SnapshotRef

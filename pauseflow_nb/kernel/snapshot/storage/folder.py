@@ -6,22 +6,26 @@ written or read is not fetched again.
 """
 
 import contextlib
-import hashlib
+import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pauseflow_nb.errors import StoreUnavailable
+from pauseflow_nb.errors import StorageFull, StoreUnavailable
+from pauseflow_nb.kernel.snapshot.storage.local_cache import (
+    PART,
+    SPARSE,
+    CacheUse,
+    find_directory,
+    forget,
+    keep_using,
+    use_directory,
+)
 from pauseflow_nb.private_files import create, make_folder
 
-#: Suffix of files that are still being written.
-PART = ".part"
-#: Suffix of files in the cache with only some parts of the stored file, and zeros in between.
-SPARSE = ".sparse"
 #: Kinds of stores in which files appear only when they are complete; others need temporary names.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"})
 
@@ -36,6 +40,8 @@ class Folder:
     remote: tuple[Any, str] | None = None
     #: Whether everything is verified before it is used.
     is_checked: bool = False
+    #: Locks the cache as long as this object exists.
+    use: CacheUse | None = field(default=None, compare=False, repr=False)
 
     @property
     def needs_strong_digests(self) -> bool:
@@ -48,7 +54,7 @@ class Folder:
 
         Its name is durable only with the `is_last` file, which names the others.
         """
-        make_folder(self.local)
+        self._use_local()
         part = self.local / f"{name}{PART}"
         try:
             with create(part, buffering=0) as file:
@@ -71,13 +77,27 @@ class Folder:
             FileNotFoundError: If there is no such file.
         """
         path = self.local / name
-        if self.remote is not None and not path.exists():
-            self._download(name, path)
+        if self.remote is not None:
+            self._use_local()
+            if not path.exists():
+                self._download(name, path)
         return path
 
     def read(self, name: str) -> bytes:
         """Return the contents of a file."""
         return self.path(name).read_bytes()
+
+    def keep_using(self) -> None:
+        """Keep the cache of a remote folder as it is until this process ends, because memory will show its files."""
+        if self.remote is not None:
+            keep_using(self.local)
+
+    def uncache(self, name: str) -> bool:
+        """Remove a file from the cache, so that it is fetched again; False for a local folder, which has none."""
+        if self.remote is None:
+            return False
+        (self.local / name).unlink(missing_ok=True)
+        return True
 
     def open(self, name: str, size: int) -> int:
         """Open a file for random access; for a remote store, its file in the cache, which may be empty.
@@ -95,9 +115,9 @@ class Folder:
         flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         if self.remote is None:
             return os.open(self.local / name, os.O_RDONLY | flags)
+        self._use_local()
         with contextlib.suppress(FileNotFoundError):
             return os.open(self.local / name, os.O_RDWR | flags)
-        make_folder(self.local)
         descriptor = os.open(self.local / f"{name}{SPARSE}", os.O_RDWR | os.O_CREAT | flags, 0o600)
         if os.fstat(descriptor).st_size < size:
             os.ftruncate(descriptor, size)
@@ -121,27 +141,30 @@ class Folder:
         Raises:
             StoreUnavailable: If the store does not answer, or refuses the request.
         """
-        assert self.remote is not None
-        system, root = self.remote
-        try:
-            with self._remote_errors("its files could not be listed"):
-                found = system.ls(root, detail=True, refresh=True)
-        except FileNotFoundError:
-            return {}
-        return {entry["name"].rpartition("/")[2]: int(entry["size"]) for entry in found if entry["type"] == "file"}
+        return {name: int(entry["size"]) for name, entry in self._list_remote().items()}
 
     def names(self) -> dict[str, float]:
-        """List all files with the time of their last change, in seconds since the epoch."""
+        """List all files with the time of their last change, in seconds since the epoch.
+
+        Raises:
+            StoreUnavailable: If the store does not answer, or refuses the request.
+        """
         if self.remote is None:
             if not self.local.is_dir():
                 return {}
             return {entry.name: entry.stat().st_mtime for entry in os.scandir(self.local) if entry.is_file()}
+        return {name: _changed(self.remote[0], entry) for name, entry in self._list_remote().items()}
+
+    def _list_remote(self) -> dict[str, dict[str, Any]]:
+        assert self.remote is not None
         system, root = self.remote
         try:
-            found = system.ls(root, detail=True)
+            with self._remote_errors("its files could not be listed"):
+                # Clients remember what they have listed, and another machine may have removed files since.
+                found = system.ls(root, detail=True, refresh=True)
         except FileNotFoundError:
             return {}
-        return {entry["name"].rpartition("/")[2]: _changed(system, entry) for entry in found if entry["type"] == "file"}
+        return {entry["name"].rpartition("/")[2]: entry for entry in found if entry["type"] == "file"}
 
     def remove(self, name: str) -> None:
         """Remove a file if it exists."""
@@ -152,11 +175,27 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):
                 system.rm_file(f"{root}/{name}")
 
+    def _use_local(self) -> None:
+        if self.use is None:
+            make_folder(self.local)
+        else:
+            self.use.begin()
+
+    @contextlib.contextmanager
+    def writing_cache(self) -> Iterator[None]:
+        """Say that the disk of the cache is full, if that is why it cannot be written."""
+        try:
+            yield
+        except OSError as problem:
+            if problem.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageFull(str(self.local)) from problem
+            raise
+
     @contextlib.contextmanager
     def _remote_errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, StorageFull):
             raise
         # Each client raises its own errors, after several attempts.
         except Exception as problem:
@@ -176,11 +215,10 @@ class Folder:
     def _download(self, name: str, path: Path) -> None:
         assert self.remote is not None
         system, root = self.remote
-        make_folder(self.local)
         descriptor, part = tempfile.mkstemp(prefix=name, suffix=PART, dir=self.local)
         os.close(descriptor)
         try:
-            with self._remote_errors(f"{name} could not be read"):
+            with self._remote_errors(f"{name} could not be read"), self.writing_cache():
                 system.get_file(f"{root}/{name}", part)
             # With a different time from the recorded one, so that fetched data is verified before it is trusted.
             os.utime(part, (0, 0))
@@ -199,7 +237,8 @@ def open_folder(url: str, *, is_checked: bool = False) -> Folder:
     system, root = open_filesystem(url)
     if "file" in _kinds(system):
         return Folder(url, Path(root), is_checked=is_checked)
-    return Folder(url, _cache_directory(url), (system, root.rstrip("/")), is_checked)
+    local = find_directory(url)
+    return Folder(url, local, (system, root.rstrip("/")), is_checked, use_directory(local))
 
 
 def _kinds(system: Any) -> tuple[str, ...]:
@@ -207,16 +246,11 @@ def _kinds(system: Any) -> tuple[str, ...]:
     return system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
 
 
-def _cache_directory(url: str) -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root, "pauseflow_nb", "snapshots", hashlib.blake2b(url.encode(), digest_size=16).hexdigest())
-
-
 def forget_cache(url: str) -> None:
     """Remove the local cache of a remote folder."""
     folder = open_folder(url)
     if folder.remote is not None:
-        shutil.rmtree(folder.local, ignore_errors=True)
+        forget(folder.local)
 
 
 def _changed(system: Any, entry: dict[str, Any]) -> float:

@@ -164,9 +164,14 @@ def read_manifest(folder: Folder, ref: SnapshotRef, *, execution: str = "") -> M
     """
     try:
         data = folder.read(ref.name)
+        if digest_manifest(data) != ref.digest and folder.uncache(ref.name):
+            # Perhaps only the file in the cache is damaged.
+            data = folder.read(ref.name)
     except FileNotFoundError as problem:
         raise SnapshotDamaged(ref.name, f"its manifest is missing from {folder.url}") from problem
     if digest_manifest(data) != ref.digest:
+        # The store may have the right one at the next attempt.
+        folder.uncache(ref.name)
         raise SnapshotDamaged(ref.name, "its manifest is not what was written" + _another(data, execution))
     try:
         schema = _read(data)["schema"]

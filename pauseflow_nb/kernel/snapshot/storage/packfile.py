@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import hashlib
 import os
-import secrets
 import threading
 import time
 from collections.abc import Iterable
@@ -69,7 +68,8 @@ _DIGESTS = {"k": strong_digest, "x": fast_digest, "b": _older_digest}
 
 def make_name(suffix: str) -> str:
     """Make a unique file name; names sort by time."""
-    return f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+    # Not the module `secrets`: the notebook's folder may have another one of that name.
+    return f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -308,6 +308,7 @@ class PackReader:
         Raises:
             SnapshotDamaged: If bytes are missing or changed.
             StoreUnavailable: If the remote store does not answer, or refuses.
+            StorageFull: If the cache has no room for them.
         """
         if all(self._is_here(digest, where) for digest, where in run.pieces):
             return
@@ -319,7 +320,8 @@ class PackReader:
         for digest, where in run.pieces:
             piece = data[where.offset - run.start :][: where.size]
             self._require_right(digest, where, piece)
-            _write_at(descriptor, piece, where.offset)
+            with self._folder.writing_cache():
+                _write_at(descriptor, piece, where.offset)
             self._right.add(digest)
 
     def require_packs(self) -> None:
