@@ -66,7 +66,7 @@ class Jobs:
         queues = find_queues(connection, [(execution, n) for execution, n, _ in jobs])
         rows: Any = _NewRows()
         for execution, n, job in jobs:
-            name, queue = _name(execution, n, job), name_queue(queues.get((execution, n), DEFAULT_QUEUE))
+            name, queue = name_job(execution, n, job), name_queue(queues.get((execution, n), DEFAULT_QUEUE))
             self._client.enqueue_in_transaction(
                 rows,
                 {"workflow_name": JOB, "queue_name": queue, "workflow_id": name, "app_version": VERSION},
@@ -86,7 +86,7 @@ class Jobs:
         self._open()
         assert self._client is not None
         try:
-            self._client.delete_workflows([_name(execution, n, job) for n, job in jobs])
+            self._client.delete_workflows([name_job(execution, n, job) for n, job in jobs])
         except sa.exc.SQLAlchemyError as problem:
             raise StoreUnavailable(named(self._engine), f"the jobs of {execution} cannot be removed") from problem
 
@@ -96,15 +96,26 @@ class Jobs:
         Raises:
             StoreUnavailable: If the store cannot be read.
         """
+        return bool(self._list_names(executor, limit=1))
+
+    def list_under_way(self, executor: str) -> list[tuple[str, int, int]]:
+        """List the jobs that a process has, as far as the database knows: execution, segment and job of each.
+
+        Raises:
+            StoreUnavailable: If the store cannot be read.
+        """
+        return [_parse_name(name) for name in self._list_names(executor)]
+
+    def _list_names(self, executor: str, limit: int | None = None) -> list[str]:
         self._open()
         assert self._client is not None
         try:
             found = self._client.list_workflows(
-                status="PENDING", executor_id=executor, limit=1, load_input=False, load_output=False
+                status="PENDING", executor_id=executor, limit=limit, load_input=False, load_output=False
             )
         except sa.exc.SQLAlchemyError as problem:
             raise StoreUnavailable(named(self._engine), f"the jobs of {executor} cannot be read") from problem
-        return bool(found)
+        return [job.workflow_id for job in found]
 
     def ready(self, change: Callable[[], T]) -> T:
         """Call a function that may queue a job; if DBOS is not loaded yet, load it and call the function again.
@@ -162,8 +173,15 @@ def name_queue(queue: str) -> str:
     return _QUEUE if queue == DEFAULT_QUEUE else f"{_QUEUE}:{queue}"
 
 
-def _name(execution: str, n: int, job: int) -> str:
+def name_job(execution: str, n: int, job: int) -> str:
+    """Return DBOS's name of a job."""
     return f"{execution}/{n}" if job == 0 else f"{execution}/{n}.{job}"
+
+
+def _parse_name(name: str) -> tuple[str, int, int]:
+    execution, _, numbers = name.rpartition("/")
+    n, _, job = numbers.partition(".")
+    return execution, int(n), int(job or 0)
 
 
 def migrate_jobs(engine: sa.Engine) -> None:

@@ -170,6 +170,15 @@ class Segments:
             Ending(self._make_attempt(row, begun)).release(new_job=True)
             return
 
+        self.queue_again(execution, n, job)
+
+    def queue_again(self, execution: str, n: int, job: int) -> None:
+        """Give a segment that has not begun a new job instead of this one; if it has begun, change nothing.
+
+        Raises:
+            StoreUnavailable, StorageFull: If the store cannot be written; nothing was changed.
+        """
+
         def change(connection: sa.Connection) -> None:
             segment = segments.lock(connection, execution, n)
             if segment is not None and (segment.state, segment.job) == ("queued", job):

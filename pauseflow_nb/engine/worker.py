@@ -19,7 +19,7 @@ from dbos import DBOS
 from pauseflow_nb.engine.attempt_fence import GivenUp
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
-from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION, name_queue
+from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION, name_job, name_queue
 from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.queue import Queue
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 #: Seconds that a stopping worker waits for running cells before it kills their kernels.
 DRAIN_SECONDS = 20
 _SWEEP_SECONDS = 0.25
+#: Seconds between two looks for jobs that this worker has in the database, and does not run.
+_LOST_JOBS_SECONDS = 5.0
 _OUTCOME_SECONDS = 60.0
 # Seconds before DBOS stops waiting at which the kernels are killed, so that the segments are released in time.
 _MARGIN_SECONDS = 4
@@ -112,6 +114,9 @@ class _Worker:
         self._kernel_bound = ThreadPoolExecutor(queue.settings.workers, "pauseflow-bound")
         self._begun: dict[tuple[str, int], Future[None]] = {}
         self._outage = Outage(log, "the clock waits for the store")
+        #: Jobs that the database says this worker has, and that it did not run at the last look.
+        self._not_running: set[tuple[str, int, int]] = set()
+        self._looked_at = time.monotonic()
         self._is_draining = False
         #: Whether DBOS is gone: what a job does from now on cannot be recorded.
         self._is_over = False
@@ -146,7 +151,7 @@ class _Worker:
                 self._presence.change_kind("worker")
                 on_ready(self._presence.name)
                 while not stop.wait(_SWEEP_SECONDS):
-                    self._sweep()
+                    self._sweep(dbos)
             finally:
                 self._drain(drain_seconds)
                 self._supply.close()
@@ -202,14 +207,34 @@ class _Worker:
             else:
                 return
 
-    def _sweep(self) -> None:
+    def _sweep(self, dbos: DBOS) -> None:
         try:
             self._clock.sweep()
             self._run_kernel_bound()
+            if time.monotonic() - self._looked_at >= _LOST_JOBS_SECONDS:
+                self._looked_at = time.monotonic()
+                self._replace_lost_jobs(dbos)
         except PauseflowError as problem:
             self._outage.failed(problem)
         else:
             self._outage.ended()
+
+    def _replace_lost_jobs(self, dbos: DBOS) -> None:
+        """Queue jobs again that the database gave to this worker, but whose names it never received.
+
+        That happens when the connection breaks at the moment of the commit. DBOS itself leaves such jobs until the
+        worker ends.
+        """
+        jobs = self._queue.jobs
+        # Before the jobs that run are listed: a job that begins between the two must not look lost.
+        under_way = set(jobs.list_under_way(self._presence.name))
+        running = set(dbos._active_workflows_set.activeList())  # noqa: SLF001
+        not_running = {job for job in under_way if name_job(*job) not in running}
+        for execution, n, job in not_running & self._not_running:
+            log.warning("%s/%s was given to this worker and never began: it is queued again", execution, n)
+            self._segments.queue_again(execution, n, job)
+            jobs.forget(execution, [(n, job)])
+        self._not_running = not_running
 
     def _run_kernel_bound(self) -> None:
         """Check the kept kernels, and run the kernel-bound executions that were answered."""

@@ -1,4 +1,4 @@
-"""Jobs whose end could not be recorded, because the disk of the database was full."""
+"""Jobs whose end could not be recorded, because the disk of the database was full, and jobs that no worker received."""
 
 import subprocess
 import sys
@@ -92,4 +92,18 @@ def test_a_worker_that_ends_while_it_waits_for_the_store_leaves_its_segment_to_a
     work(environment_of_store, execution, "0", "goes on")
 
     assert "Traceback" not in logged
+    assert list_jobs(stage) == {"SUCCESS"}
+
+
+@pytest.mark.slow
+def test_a_job_that_its_worker_never_received_is_queued_again(
+    stage: Stage, environment_of_store: dict[str, str]
+) -> None:
+    """The database gave it to the worker, then two statements failed that read what it is."""
+    execution = stage.queue.start(plan("1"))
+    logged = work(
+        environment_of_store, execution, "2", "goes on", "SELECT", "workflow_status.workflow_uuid IN", execution
+    )
+
+    assert f"{execution}/0 was given to this worker and never began" in logged
     assert list_jobs(stage) == {"SUCCESS"}
