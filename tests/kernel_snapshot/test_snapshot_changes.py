@@ -80,11 +80,11 @@ def test_memory_that_was_given_back_and_taken_again_is_written(kernels: Kernels)
     kernels.restore(third, "assert not a.any()")
 
 
-def test_what_a_package_installed_for_one_user_has_is_that_packages(kernels: Kernels) -> None:
+def test_what_a_cell_added_to_a_list_of_a_package_comes_back_and_the_list_is_the_packages(kernels: Kernels) -> None:
     saved = kernels.save(
         "from pathlib import Path; import sys; site = Path('home/lib/site-packages'); site.mkdir(parents=True)\n"
         "(site / 'pf_installed.py').write_text('REGISTRY = [1]')\n"
         "sys.path.append(str(site.resolve())); from pf_installed import REGISTRY; REGISTRY.append(2)"
     )
 
-    kernels.restore(saved, "import pf_installed; assert REGISTRY is pf_installed.REGISTRY == [1]")
+    kernels.restore(saved, "import pf_installed; assert REGISTRY is pf_installed.REGISTRY == [1, 2]")

@@ -86,12 +86,12 @@ def show(router):
         else:
             print(rule.matcher.regex.pattern, rule.target.__name__, rule.target.__module__)
 
-def say(url, token):
+def announce(url, token):
     show(ServerApp.instance().web_app.default_router)
     sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGTERM)
 
-serve(Settings.load(), port=0, start_worker=False, say=say)
+serve(Settings.load(), port=0, start_worker=False, announce=announce)
 """
 
 PROGRAM = """

@@ -10,8 +10,9 @@ from pauseflow_nb.kernel.snapshot.recovery.dependencies import parse_statements
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-#: All earlier results, by the number of their cell.
-_ALL = "Out"
+#: All earlier results, by the number of their cell. Not `Out`, which a cell may have bound to a value of its own.
+_ALL = "_oh"
+_ALL_NAMES = frozenset({_ALL, "Out"})
 _LAST = ("_", "__", "___")
 _NAME = re.compile(r"_{1,3}|_\d+|_oh|Out")
 _MENTION = re.compile(rf"(?<![\w.])(?:{_NAME.pattern})(?!\w)")
@@ -49,9 +50,9 @@ def among_variables(
 def restore_results(shell: "InteractiveShell", values: dict[str, Any]) -> None:
     """Let IPython continue with the results that were saved."""
     saved = values.get(_ALL)
-    if not isinstance(saved, dict):
+    results = shell.user_ns_hidden.get(_ALL)
+    if not isinstance(saved, dict) or not isinstance(results, dict):
         return
-    results = shell.user_ns["_oh"]
     results.update(saved)
     values[_ALL] = shell.user_ns[_ALL] = results
     shell.user_ns.update({f"_{number}": value for number, value in saved.items()})
@@ -62,12 +63,12 @@ def restore_results(shell: "InteractiveShell", values: dict[str, Any]) -> None:
 
 
 def _find(namespace: Mapping[str, Any], read: set[str], user_names: list[str]) -> dict[str, Any]:
-    results: Mapping[Any, Any] = namespace.get("_oh", {})
+    results: Mapping[Any, Any] = namespace.get(_ALL, {})
     # The next result moves them on.
     names = read | set(_LAST) if read.intersection(_LAST) else read
-    found = {name: namespace[name] for name in sorted(names - {_ALL, "_oh", *user_names}) if name in namespace}
+    found = {name: namespace[name] for name in sorted(names - _ALL_NAMES.union(user_names)) if name in namespace}
     numbered = {number: value for number, value in results.items() if any(value is each for each in found.values())}
-    if read & {_ALL, "_oh"}:
+    if read & _ALL_NAMES:
         numbered = dict(results)
     ids = {id(value) for value in numbered.values()}
     return {name: value for name, value in found.items() if id(value) in ids} | ({_ALL: numbered} if numbered else {})

@@ -17,7 +17,7 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     is_of_cells,
     module_of_function,
 )
-from pauseflow_nb.kernel.snapshot.process_state.changes import changes_in
+from pauseflow_nb.kernel.snapshot.process_state.code_changes import changes_in
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.user_names import find_sources
 

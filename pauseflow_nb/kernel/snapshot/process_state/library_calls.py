@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users_module
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users_module
 from pauseflow_nb.kernel.snapshot.user_names import find_sources
 from pauseflow_nb.kernel.user_code import parse_cell
 
@@ -171,8 +171,10 @@ def _resolve(shell: Any, path: tuple[str, ...], imported: dict[str, str]) -> tup
     elif first in imported:
         name = imported[first]
         owner = _find_imported(name)
-    elif issubclass(type(owner), (type, types.FunctionType, types.BuiltinFunctionType)):
-        name = f"{getattr(owner, '__module__', '')}.{getattr(owner, '__qualname__', first)}"
+    elif issubclass(type(owner), type):
+        name = full_name(owner)
+    elif issubclass(type(owner), (types.FunctionType, types.BuiltinFunctionType)):
+        name = f"{owner.__module__}.{owner.__qualname__}"
     else:
         return "", None
     for each in rest:

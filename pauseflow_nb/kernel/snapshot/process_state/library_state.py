@@ -14,16 +14,16 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users, is_users_module
 from pauseflow_nb.kernel.snapshot.process_state import library_calls
-from pauseflow_nb.kernel.snapshot.process_state.changes import ANY, deletions_in
+from pauseflow_nb.kernel.snapshot.process_state.code_changes import ANY, deletions_in
 from pauseflow_nb.kernel.snapshot.process_state.module_state import (
     ELSEWHERE,
     capture_attributes,
     follow,
-    home_of,
+    find_home,
     is_made_by_cells,
     paths_of_cells,
     restore_attribute,
-    source_of,
+    read_source,
 )
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
@@ -109,10 +109,10 @@ def _inside(shell: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str,
     """Follow a path through modules and classes of libraries; return the last of these and the rest of the path."""
     owner, rest = shell.user_ns.get(path[0]), path[1:]
     place = None
-    while rest and (here := home_of(owner)) is not None:
+    while rest and (here := find_home(owner)) is not None:
         place = (here[0], (*here[1], *rest))
         owner, rest = vars(owner).get(rest[0]), rest[1:]
-    if place is not None and home_of(owner) is None and not is_users_module(place[0]):
+    if place is not None and find_home(owner) is None and not is_users_module(place[0]):
         yield place
 
 
@@ -123,7 +123,7 @@ def _capture_objects(shell: Any) -> dict[str, Any]:
         for module, names in _inside(shell, path):
             name = _join(module, names)
             owner = _get(name.rpartition(".")[0])
-            is_object = owner is not None and home_of(owner) is None and not is_users(type(owner))
+            is_object = owner is not None and find_home(owner) is None and not is_users(type(owner))
             if is_object and names[-1] != ANY and not _ELSEWHERE.fullmatch(name):
                 value = getattr(owner, names[-1], absent)
                 if value is not absent:
@@ -153,7 +153,7 @@ def _capture_hidden(shell: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for owner in _owners(shell) if names else ():
         for last in names & vars(owner).keys():
-            place = home_of(owner)
+            place = find_home(owner)
             if place is None or is_users_module(place[0]) or place[0].startswith("pauseflow_nb"):
                 continue
             name = _join(place[0], (*place[1], last))
@@ -178,7 +178,7 @@ def _is_in_source(module: str, word: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _words(module: str) -> frozenset[str]:
-    text = source_of(module)
+    text = read_source(module)
     # A module with these has names that its own text does not show.
     is_complete = not re.search(r"import \*|globals\(\)|__getattr__|setattr\(", text)
     return frozenset(re.findall(r"\w+", text)) if is_complete else frozenset()
@@ -188,7 +188,7 @@ def _capture_deleted(shell: Any) -> dict[str, Any]:
     found = {}
     for path in (path for source in find_sources(shell) for path in deletions_in(source)):
         owner = follow(shell.user_ns.get(path[0]), path[1:-1])
-        place = home_of(owner)
+        place = find_home(owner)
         if place is not None and path[-1] != ANY and path[-1] not in vars(owner):
             found[f"del {_join(place[0], (*place[1], path[-1]))}"] = (place[0], (*place[1], path[-1]))
     return found

@@ -22,7 +22,7 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     module_of,
     qualified_name,
 )
-from pauseflow_nb.kernel.snapshot.process_state.changes import ANY, changes_by_functions, changes_in, registers_in
+from pauseflow_nb.kernel.snapshot.process_state.code_changes import ANY, changes_by_functions, changes_in, registers_in
 from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.user_names import find_sources
@@ -51,7 +51,7 @@ def capture_attributes(shell: Any) -> dict[str, Any]:
     found = {}
     for path in paths_of_cells(shell, is_bound=True):
         owner = follow(shell.user_ns.get(path[0]), path[1:-1])
-        place = home_of(owner)
+        place = find_home(owner)
         if place is None:
             continue
         module, names = place
@@ -70,7 +70,7 @@ def capture_attributes(shell: Any) -> dict[str, Any]:
 def _set_by_cells(owner: Any, module: str) -> list[str]:
     """List attributes of a module or a class that cells may have set by names that their text does not show."""
     may_be = ATOMS if not is_users_module(module) else (*ATOMS, list, dict, set, tuple)
-    words = frozenset(re.findall(r"\w+", source_of(module)))
+    words = frozenset(re.findall(r"\w+", read_source(module)))
     return [
         name
         for name, value in vars(owner).items()
@@ -123,7 +123,7 @@ def _restore_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...
 def _capture_files(shell: Any) -> dict[str, Any]:
     before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
     modules = [module for module in imports.find_users_modules() if module not in before]
-    return {module: (str(sys.modules[module].__file__), _digest(module)) for module in modules if source_of(module)}
+    return {module: (str(sys.modules[module].__file__), _digest(module)) for module in modules if read_source(module)}
 
 
 def _restore_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
@@ -139,7 +139,7 @@ def _capture_registered(shell: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, argument in {registered for source in find_sources(shell) for registered in registers_in(source)}:
         owner = follow(shell.user_ns.get(path[0]), path[1:-1])
-        if not isinstance(owner, abc.ABCMeta) or home_of(owner) is None:
+        if not isinstance(owner, abc.ABCMeta) or find_home(owner) is None:
             continue
         named = follow(shell.user_ns.get(argument[0]), argument[1:]) if argument else None
         for kind in (*classes, *([named] if isinstance(named, type) else [])):
@@ -194,7 +194,7 @@ def _paths_of_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     for module in imports.find_users_modules():
         if module in before:
             continue
-        for change in changes_by_functions(source_of(module)):
+        for change in changes_by_functions(read_source(module)):
             yield from _cut(sys.modules[module], change.path)
 
 
@@ -203,14 +203,14 @@ def _paths_in_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     for path in paths_of_cells(shell, is_bound=False):
         yield from _cut(shell.user_ns.get(path[0]), path[1:])
     for path in paths_of_cells(shell, is_bound=True):
-        if home_of(follow(shell.user_ns.get(path[0]), path[1:-1])) is None:
+        if find_home(follow(shell.user_ns.get(path[0]), path[1:-1])) is None:
             yield from _cut(shell.user_ns.get(path[0]), path[1:])
 
 
 def _cut(owner: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Follow a path through modules and classes up to the first object that is neither."""
     for at, name in enumerate(path):
-        place = home_of(owner)
+        place = find_home(owner)
         if place is None or not is_users_module(place[0]) or name == ANY:
             return
         inside = vars(owner).get(name)
@@ -229,7 +229,7 @@ def follow(owner: Any, path: tuple[str, ...]) -> Any:
     return owner
 
 
-def home_of(owner: Any) -> tuple[str, tuple[str, ...]] | None:
+def find_home(owner: Any) -> tuple[str, tuple[str, ...]] | None:
     """Return module and path of a module or class; classes of the notebook are saved with their attributes anyway."""
     # By type: `isinstance` of a proxy may raise.
     if issubclass(type(owner), types.ModuleType):
@@ -245,7 +245,7 @@ def home_of(owner: Any) -> tuple[str, tuple[str, ...]] | None:
     return None
 
 
-def source_of(module: str) -> str:
+def read_source(module: str) -> str:
     """Return the text of a loaded module; empty if it has none."""
     return _read(str(getattr(sys.modules.get(module), "__file__", "")))
 
@@ -258,7 +258,7 @@ def _read(path: str) -> str:
 
 
 def _digest(module: str) -> str:
-    return _digest_text(source_of(module))
+    return _digest_text(read_source(module))
 
 
 def _digest_text(text: str) -> str:

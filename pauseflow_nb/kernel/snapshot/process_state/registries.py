@@ -54,7 +54,7 @@ def _restore_dialect(_shell: Any, name: str, options: dict[str, Any]) -> None:
     csv.register_dialect(name, **options)
 
 
-def _accessors_of(library: str) -> Callable[[Any], dict[str, Any]]:
+def _make_accessor_capture(library: str) -> Callable[[Any], dict[str, Any]]:
     owners, attribute, _ = _ACCESSORS[library]
 
     def capture(_shell: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _accessors_of(library: str) -> Callable[[Any], dict[str, Any]]:
     return capture
 
 
-def _accessor_restorer(library: str) -> Callable[[Any, str, Any], None]:
+def _make_accessor_restore(library: str) -> Callable[[Any, str, Any], None]:
     def restore(_shell: Any, _name: str, value: tuple[str, str, type]) -> None:
         owner, name, kind = value
         register: Any = importlib.import_module(library)
@@ -136,7 +136,7 @@ def _fonts() -> set[str]:
 def _parts_of_accessors() -> Iterator[tuple[str, Part]]:
     for library in _ACCESSORS:
         label = f"accessor {{}} of {library}"
-        capture, restore = _accessors_of(library), _accessor_restorer(library)
+        capture, restore = _make_accessor_capture(library), _make_accessor_restore(library)
         yield f"{library}_accessors", Part(capture, restore, label, when="after", library=library)
 
 

@@ -280,7 +280,9 @@ def reduce_callbacks(pickler: Pickler, registry: Any) -> Any:
     for signal, callbacks in registry.callbacks.items():
         for number, reference in callbacks.items():
             function = reference()
-            if function is not None and is_of_cells(function) and pickler.savable({signal: function}, registry):
+            # The object of a bound method: each reference makes another method, and the object may lead back to here.
+            owner = getattr(function, "__self__", function)
+            if function is not None and is_of_cells(function) and pickler.savable({signal: owner}, registry):
                 registry._pickled_cids.add(number)  # noqa: SLF001 - its public function connects and marks at once
     return NotImplemented
 
