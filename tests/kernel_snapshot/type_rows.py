@@ -187,6 +187,7 @@ LEARNING = _rows(
     "Models and figures",
     ("matplotlib figures and their axes", "import matplotlib\nmatplotlib.use('agg')\nfrom matplotlib.figure import Figure\nl10 = Figure(); l11 = l10.subplots(); l12, = l11.plot([1, 2, 3])\nl13 = matplotlib.rcParams['lines.linewidth'] = 7.0", "assert l10.axes[0] is l11 and l11.lines[0] is l12 and list(l12.get_ydata()) == [1, 2, 3]\nimport io; l10.savefig(io.BytesIO())\nimport matplotlib; assert matplotlib.rcParams['lines.linewidth'] == 7.0"),
     ("callbacks of the notebook at a figure", "from matplotlib.figure import Figure\nl43 = Figure(); l44 = []; l45 = l43.canvas.mpl_connect('resize_event', lambda event: l44.append(event))", "l43.canvas.callbacks.process('resize_event', 'e')\nassert l44 == ['e']"),
+    ("a callback that is a method of its figure", "from matplotlib.figure import Figure\nclass L46(Figure):\n    seen = 0\n    def note(self, event): self.seen += event\nl46 = L46(); l47 = l46.canvas.mpl_connect('resize_event', l46.note)", "l46.canvas.callbacks.process('resize_event', 3)\nassert l46.seen == 3"),
     ("the current figure of pyplot, among several, and one that no variable holds", "import matplotlib.pyplot as plt\nl40, l41 = plt.subplots(); l42 = plt.figure(); plt.figure('no variable'); plt.title('T'); plt.figure(l40.number)", "assert plt.gcf() is l40 and plt.gca() is l41 and l42.number in plt.get_fignums() and plt.fignum_exists('no variable') and plt.figure('no variable').gca().get_title() == 'T'\nplt.close('all')"),
     needs=("matplotlib",),
 ) + _rows(

@@ -18,12 +18,12 @@ from pauseflow_nb.kernel.snapshot.process_state.code_changes import ANY, deletio
 from pauseflow_nb.kernel.snapshot.process_state.module_state import (
     ELSEWHERE,
     capture_attributes,
-    follow,
     find_home,
+    follow,
     is_made_by_cells,
     paths_of_cells,
-    restore_attribute,
     read_source,
+    restore_attribute,
 )
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part, is_same
 from pauseflow_nb.kernel.snapshot.recovery import imports
