@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pauseflow_nb.store.tables import audit, executions
 
 _LAST_LINES = (
-    sa.select(audit.c.id, audit.c.execution, audit.c.what, audit.c.step)
+    sa.select(audit.c.id, audit.c.at, audit.c.execution, audit.c.what, audit.c.step)
     .where(audit.c.id >= sa.bindparam("lowest"))
     .order_by(audit.c.id.desc())
     .limit(sa.bindparam("most"))
@@ -23,6 +23,7 @@ class Line:
     """A line of the audit trail, without the names in it."""
 
     id: int
+    at: float
     execution: str
     what: str
     step: str | None
@@ -43,7 +44,8 @@ def last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[L
     """Read the last lines of the audit trail, oldest first.
 
     PostgreSQL assigns ids before it commits, so a new line may have a lower id than one that was already read: a
-    query for "all after the last id" would miss it, so a reader must remember the lines that it has seen.
+    query for "all after the last id" would miss it, so a reader must remember the lines that it has seen. SQLite gives
+    the ids of deleted lines to new ones, so the id alone does not tell whether a line was seen.
 
     Args:
         connection: The database.

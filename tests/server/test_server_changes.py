@@ -96,3 +96,13 @@ def test_ids_that_are_used_again_are_seen_again(watcher: Look, queue: Queue, sta
     execution = stage.begun()
 
     assert [change["execution"] for change in watcher()] == [execution]
+
+
+def test_ids_that_are_used_again_before_the_next_look_are_seen_again(watcher: Look, queue: Queue, stage: Any) -> None:
+    stage.begun()
+    watcher()
+    queue.change(lambda connection: connection.execute(sa.delete(audit)))
+
+    execution = stage.begun()
+
+    assert [change["execution"] for change in watcher()] == [execution]

@@ -93,7 +93,7 @@ class Watcher:
     """Remembers the state at the last poll; for one thread at a time."""
 
     def __init__(self) -> None:
-        self._seen: set[int] | None = None
+        self._seen: set[Line] | None = None
         self._done: dict[str, int] = {}
 
     def poll(self, connection: sa.Connection) -> list[dict[str, JSON]]:
@@ -117,14 +117,16 @@ class Watcher:
     def _new_lines(self, connection: sa.Connection) -> list[Line]:
         lines = last_lines(connection, _FEW)
         known = self._seen
-        lowest = min(known or (), default=0)
+        lowest = min((line.id for line in known or ()), default=0)
         if known is not None and len(lines) == _FEW and lines[0].id > lowest:
             lines = last_lines(connection, _MANY, lowest)
-        self._seen = {line.id for line in lines[-_FEW:]}
+        self._seen = set(lines[-_FEW:])
         if known is None:
             return []
-        # A line below all known lines is not new: it is only among the last lines because others were deleted.
-        return [line for line in lines if line.id not in known and line.id >= lowest]
+        # A line below all known lines is not new: it is only among the last lines because others were deleted. The times
+        # alone would not do: a clock may be set back.
+        oldest = min((line.at for line in known), default=0.0)
+        return [line for line in lines if line not in known and (line.id >= lowest or line.at >= oldest)]
 
     def _find_progress(self, moving: Iterable[Standing]) -> list[str]:
         before, self._done = self._done, {found.execution: found.cells_done for found in moving}
