@@ -38,7 +38,7 @@ def test_the_first_example_goes_on_after_approve(run_all: Callable[..., Notebook
     notebook = run_all(f"first-{bool(typed)}.ipynb", *blocks("docs/steps.md", *FIRST))
     notebook.button(2, "Approve").wait_for(timeout=LONG)
 
-    notebook.output(2).get_by_label("Comment").fill(typed)
+    notebook.output(2).get_by_role("textbox", name="Comment").fill(typed)
     notebook.button(2, "Approve").click()
 
     expect(notebook.output(3)).to_have_text(f"sent [1, 2]\n{expected}")
@@ -65,7 +65,7 @@ def test_the_example_of_a_schema_gets_an_instance(run_all: Callable[..., Noteboo
 
     notebook.output(3).get_by_label("Approved").check()
     notebook.output(3).get_by_label("Amount").fill("5")
-    notebook.output(3).get_by_label("Comment").fill("five at most")
+    notebook.output(3).get_by_role("textbox", name="Comment").fill("five at most")
     shoot(page, "byhand-docs-schema")
     notebook.button(3, "Submit").click()
 
@@ -89,7 +89,7 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(run_all: Callab
 def test_the_example_that_may_be_sent_back_runs_again(run_all: Callable[..., Notebook]) -> None:
     notebook = run_all("sent-back.ipynb", FIRST[0], *blocks("docs/questions.md", "%%step draft"))
     notebook.button(2, "Rework").wait_for(timeout=LONG)
-    notebook.output(2).get_by_label("Comment").fill("shorter")
+    notebook.output(2).get_by_role("textbox", name="Comment").fill("shorter")
     notebook.button(2, "Rework").click()
     expect(notebook.output(2)).to_contain_text("run 2")
 

@@ -146,14 +146,14 @@ def test_what_is_typed_goes_on_while_other_rows_change(still_lab: Lab, workflows
     card = workflows.open_card("typed-2.ipynb")
     card.get_by_role("button", name="Add a comment").press("Enter")
 
-    card.get_by_label("Comment").press_sequentially("good ")
+    card.get_by_role("textbox", name="Comment").press_sequentially("good ")
     start(queue, "typed3")
-    card.get_by_label("Comment").press_sequentially("enough ")
+    card.get_by_role("textbox", name="Comment").press_sequentially("enough ")
     expect(workflows.group("Running")).to_contain_text("typed-3.ipynb")
-    expect(card.get_by_label("Comment")).to_be_focused()
+    expect(card.get_by_role("textbox", name="Comment")).to_be_focused()
     workflows.page.keyboard.type("for us")
 
-    expect(card.get_by_label("Comment")).to_have_value("good enough for us")
+    expect(card.get_by_role("textbox", name="Comment")).to_have_value("good enough for us")
 
 
 def test_an_answer_by_keyboard_leaves_the_focus_on_its_row(still_lab: Lab, workflows: Workflows) -> None:

@@ -82,7 +82,7 @@ def test_a_typed_comment_is_what_the_notebook_gets(still_lab: Lab, page: Any) ->
     card = Workflows(page).open(still_lab).open_card("comment.ipynb")
 
     card.get_by_role("button", name="Add a comment").click()
-    card.get_by_label("Comment").fill("looks good")
+    card.get_by_role("textbox", name="Comment").fill("looks good")
     card.get_by_role("button", name="Approve").click()
 
     expect(card.locator(".pf-state")).to_have_text("Queued")
@@ -223,11 +223,11 @@ def test_executions_are_rows_in_groups_and_open_on_demand(still_lab: Lab, page: 
     shoot(page, "panel-rows")
     asking.locator(".pf-about").click()
     asking.get_by_role("button", name="Add a comment").click()
-    asking.get_by_label("Comment").fill("not yet sent")
+    asking.get_by_role("textbox", name="Comment").fill("not yet sent")
     asking.get_by_role("button", name="rows-ask.ipynb").click()
-    expect(asking.get_by_label("Comment")).to_be_hidden()
+    expect(asking.get_by_role("textbox", name="Comment")).to_be_hidden()
     asking.get_by_role("button", name="rows-ask.ipynb").click()
-    expect(asking.get_by_label("Comment")).to_have_value("not yet sent")
+    expect(asking.get_by_role("textbox", name="Comment")).to_have_value("not yet sent")
     asking.get_by_role("button", name="Approve").click()
 
     expect(workflows.group("Running")).to_contain_text("rows-ask.ipynb")

@@ -81,7 +81,7 @@ def test_a_notebook_waits_for_somebody_with_a_phone_and_goes_on(whole_lab: Lab, 
 
     second_page.goto(approval_link(whole_lab))
     story.add(page, 2500, phone=second_page)
-    second_page.get_by_label("Comment").fill("go ahead")
+    second_page.get_by_role("textbox", name="Comment").fill("go ahead")
     story.add(page, 1500, phone=second_page)
     second_page.get_by_role("button", name="Approve").click()
     expect(second_page.locator("main, body").first).to_contain_text("Approved")

@@ -25,8 +25,10 @@ class Workflows:
                 self.hide()
             return self
         tree = f"/tree/{path}" if path else ""
-        self.page.goto(f"{lab.url}/lab{tree}?reset&token=letmein")
-        self._wait()
+        # What waits before the panel has counted for the first time is not announced.
+        with self.page.expect_response(lambda response: "/pauseflow/api/executions?" in response.url):
+            self.page.goto(f"{lab.url}/lab{tree}?reset&token=letmein")
+            self._wait()
         if shows_panel:
             self.show()
         return self
@@ -39,6 +41,8 @@ class Workflows:
         )
 
     def _start_over(self, path: str) -> None:
+        # A notification under the mouse stays.
+        self.page.mouse.move(0, 0)
         self.page.evaluate(REPLACE, path)
         self._wait()
         self.command("apputils:dismiss-notification")
