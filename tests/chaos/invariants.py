@@ -265,7 +265,9 @@ def _results(store: _Store) -> Iterator[str]:
 
 
 def _answer_of(store: _Store, execution: str, step: str, kind: Kind) -> Any:
-    (row,) = [row for key, row in store.suspensions.items() if key[0] == execution and key[2] == step]
+    # A retry asks again: the last answer counts.
+    rows = [row for key, row in store.suspensions.items() if key[0] == execution and key[2] == step]
+    row = max((row for row in rows if row.state == "settled"), key=lambda row: row.segment)
     return kind.defaults[step] if row.action == "timeout" else _heard(store, row)
 
 
