@@ -27,11 +27,18 @@ JOB = "run_segment"
 VERSION = "pauseflow-1"
 #: Schema of its tables on PostgreSQL; another application of DBOS may use `dbos` there.
 DBOS_SCHEMA = "pauseflow_dbos"
+#: Channel of PostgreSQL on which a transaction that queues jobs notifies the workers; see `job_watch.py`.
+CHANNEL = "pauseflow_jobs"
 
-#: Seconds between two polls of a worker for jobs.
+#: Seconds between two polls of a worker for jobs, if nothing wakes it earlier.
 _POLL_SECONDS = 0.25
 
 T = TypeVar("T")
+
+_NOTIFY = sa.select(sa.func.pg_notify(CHANNEL, ""))
+_HAS_QUEUED = sa.text(
+    "SELECT 1 FROM workflow_status WHERE status = 'ENQUEUED' AND queue_name IN :queues LIMIT 1"
+).bindparams(sa.bindparam("queues", expanding=True))
 
 
 class Jobs:
@@ -75,6 +82,8 @@ class Jobs:
                 job,
             )
         rows.insert(connection)
+        if connection.dialect.name == "postgresql":
+            connection.execute(_NOTIFY)
 
     def forget(self, execution: str, jobs: Iterable[tuple[int, int]]) -> None:
         """Remove jobs that are no longer needed.
@@ -182,6 +191,16 @@ def _parse_name(name: str) -> tuple[str, int, int]:
     execution, _, numbers = name.rpartition("/")
     n, _, job = numbers.partition(".")
     return execution, int(n), int(job or 0)
+
+
+def has_queued(connection: sa.Connection, queues: Sequence[str]) -> bool:
+    """Whether jobs wait in some queues of an SQLite store.
+
+    Args:
+        connection: The store.
+        queues: DBOS's names of the queues.
+    """
+    return connection.execute(_HAS_QUEUED, {"queues": queues}).first() is not None
 
 
 def migrate_jobs(engine: sa.Engine) -> None:

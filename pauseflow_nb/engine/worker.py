@@ -19,6 +19,7 @@ from dbos import DBOS
 from pauseflow_nb.engine.attempt_fence import GivenUp
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
+from pauseflow_nb.engine.job_watch import JobWatch, PollEvent, launch
 from pauseflow_nb.engine.jobs import APPLICATION, DBOS_SCHEMA, JOB, VERSION, name_job, name_queue
 from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.engine.ownership import detach
@@ -129,7 +130,9 @@ class _Worker:
         queue = self._queue
         # Before launch, which may take jobs immediately.
         queue.jobs.register_queues(self._queues, queue.settings.workers)
-        with self._presence:
+        names = [name_queue(each) for each in self._queues]
+        polls = PollEvent(names)
+        with self._presence, JobWatch(queue.engine, names, polls.wake):
             dbos = DBOS(
                 config={
                     "name": APPLICATION,
@@ -141,9 +144,8 @@ class _Worker:
                     "run_migrations": False,
                 }
             )
-            names = [name_queue(each) for each in self._queues]
             DBOS.listen_queues(names)
-            DBOS.launch()
+            launch(polls)
             _limit_jobs(dbos, names, queue.settings.workers)
             self._record_patiently(dbos._sys_db)  # noqa: SLF001
             self._is_launched.set()
