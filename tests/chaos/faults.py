@@ -69,6 +69,10 @@ class Faults:
         for _, end in self._ends:
             end()
         self._ends.clear()
+        # A server that stops while the database is cut off cannot remove its row.
+        for proxy in (self._world.to_database, self._world.to_storage):
+            if proxy is not None:
+                proxy.recover()
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         self._ends.append((self._world.seconds + seconds, act))

@@ -44,6 +44,10 @@ class Proxy:
         """Hold everything that comes back for half a second, for a while."""
         self._slow_until = time.monotonic() + seconds
 
+    def recover(self) -> None:
+        """End whatever still lasts."""
+        self._refuses_until = self._breaks_until = self._slow_until = 0.0
+
     def close(self) -> None:
         """Cut everything, and end."""
         self._loop.call_soon_threadsafe(self._abort)
