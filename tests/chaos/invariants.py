@@ -152,9 +152,10 @@ def _answers(store: _Store, answers: list[Answer]) -> Iterator[str]:
         claim = store.signer.read(urlsplit(answer.url).path.rpartition("/")[2], answer.action)
         key = (claim.execution, claim.segment, claim.step, claim.ordinal)
         row = store.suspensions.get(key)
-        if answer.status == 202:
+        # One of several approvals that was sent again has settled nothing either.
+        if answer.status == 202 or answer.reply.get("state") == "suspended":
             if not _is_kept(store, claim, answer, row):
-                yield f"{answer.action} {answer.nonce} got 202, and is forgotten: {answer.reply}"
+                yield f"{answer.action} {answer.nonce} got {answer.status}, and is forgotten: {answer.reply}"
         elif row is None or row.state != "settled" or row.action != answer.action:
             is_timed_out = row is not None and row.action == "timeout"
             was = None if row is None else (row.state, row.action, is_timed_out)
