@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 
-from pauseflow_nb.durations import duration
+from pauseflow_nb.durations import parse_duration
 from pauseflow_nb.errors import InvalidDuration, InvalidStep, InvalidValue
 from pauseflow_nb.queues import check_queue
 from pauseflow_nb.suggestions import did_you_mean
@@ -252,9 +252,9 @@ def _parse_options(name: str, words: list[str], cell: int | None) -> StepOptions
     try:
         options = _parse_values("step", name, words, _OPTIONS)
         return StepOptions(
-            timeout=duration(options["timeout"], what="--timeout") if "timeout" in options else None,
+            timeout=parse_duration(options["timeout"], what="--timeout") if "timeout" in options else None,
             retries=_parse_retries(options.get("retries", "0")),
-            retry_delay=duration(options["retry-delay"], what="--retry-delay")
+            retry_delay=parse_duration(options["retry-delay"], what="--retry-delay")
             if "retry-delay" in options
             else timedelta(),
             backoff=_parse_backoff(options.get("backoff", "1")),

@@ -48,7 +48,7 @@ _PART = re.compile(
 )
 
 
-def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
+def parse_milliseconds(value: object, *, what: str = "timeout") -> timedelta:
     """Read a duration whose plain numbers are milliseconds, as Pipedream's are.
 
     Args:
@@ -61,12 +61,12 @@ def milliseconds(value: object, *, what: str = "timeout") -> timedelta:
     return _scale(value, "ms", what)
 
 
-def seconds(value: object) -> timedelta:
+def parse_seconds(value: object) -> timedelta:
     """Read a duration whose plain numbers are seconds, as Prefect's are; otherwise as `milliseconds`."""
     return _scale(value, "s", "timeout")
 
 
-def duration(value: object, *, what: str = "timeout") -> timedelta:
+def parse_duration(value: object, *, what: str = "timeout") -> timedelta:
     """Read a duration that says its unit: a `timedelta` or text such as `"90s"`.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.errors import InvalidAnswer, NotAllowed, NotSuspended, QuestionChanged
-from pauseflow_nb.identity import account
+from pauseflow_nb.identity import identify_account
 from pauseflow_nb.json_values import NOTHING
 from pauseflow_nb.launching import RunOptions, attach, plan, start_attached
 from pauseflow_nb.queues import DEFAULT_QUEUE, describe_stranded
@@ -105,7 +105,7 @@ class Execution:
         Raises:
             CannotSuspend: If it already waits, has ended, or is linked to a parent.
         """
-        self._queue.suspend(self.id, by=account())
+        self._queue.suspend(self.id, by=identify_account())
 
     def retry(
         self, *, from_step: str | None = None, notebook: str | os.PathLike[str] | None = None, force: bool = False
@@ -127,7 +127,7 @@ class Execution:
         from pauseflow_nb.engine.retry_fork import retry
 
         path = None if notebook is None else os.fspath(notebook)
-        return retry(self._queue, self.id, by=account(), from_step=from_step, notebook=path, force=force)
+        return retry(self._queue, self.id, by=identify_account(), from_step=from_step, notebook=path, force=force)
 
     def fork(self, *, from_step: str | None = None, output: str | os.PathLike[str] | None = None) -> "Execution":
         """Start a sibling: the same notebook and variables, with an output and links of its own.
@@ -144,7 +144,9 @@ class Execution:
         from pauseflow_nb.engine.retry_fork import fork
 
         path = None if output is None else os.fspath(output)
-        return Execution(self._queue, fork(self._queue, self.id, by=account(), from_step=from_step, output=path))
+        return Execution(
+            self._queue, fork(self._queue, self.id, by=identify_account(), from_step=from_step, output=path)
+        )
 
     def resume(
         self,
@@ -168,7 +170,7 @@ class Execution:
             NotAllowed: If you may not answer this one.
         """
         where = _address(step)
-        self._check(self._queue.resume(self.id, step=where, data=data, by=account(), seen=shown), where)
+        self._check(self._queue.resume(self.id, step=where, data=data, by=identify_account(), seen=shown), where)
 
     def send_back(
         self,
@@ -189,7 +191,9 @@ class Execution:
             NotSuspended, QuestionChanged, AmbiguousSuspension: As in `resume`.
         """
         where = _address(step)
-        self._check(self._queue.send_back(self.id, step=where, comment=comment, by=account(), seen=shown), where)
+        self._check(
+            self._queue.send_back(self.id, step=where, comment=comment, by=identify_account(), seen=shown), where
+        )
 
     def _check(self, response: "Response", where: str | None) -> None:
         if response.status == 422:
@@ -204,7 +208,7 @@ class Execution:
 
     def cancel(self, text: str | None = None) -> None:
         """Cancel the execution in any state; a running kernel is interrupted."""
-        self._queue.cancel(self.id, by=account(), text=text)
+        self._queue.cancel(self.id, by=identify_account(), text=text)
 
     def wait(self, timeout: float | None = None, *, until_pause: bool = False) -> "Execution":
         """Wait for the end of the execution; run it in this process if no other process would.

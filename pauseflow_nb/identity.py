@@ -60,12 +60,12 @@ class Who(str):
         return Who, (str(self), self.known_by, self.via)
 
 
-def signed_in(name: str) -> Who:
+def identify_user(name: str) -> Who:
     """Identify a person who has signed in."""
     return Who(_USER + _escape_invisible(name), "login")
 
 
-def account(environment: Mapping[str, str] = os.environ) -> Who:
+def identify_account(environment: Mapping[str, str] = os.environ) -> Who:
     """Identify the account that runs this process, from the system; variables such as LOGNAME are not trusted.
 
     Args:
@@ -92,7 +92,7 @@ def facts_of(by: str) -> dict[str, str]:
     return {key: value for key, value in (("known_by", who.known_by), ("via", who.via)) if value is not None}
 
 
-def people(by: str, via: str | None = None) -> frozenset[str]:
+def list_people(by: str, via: str | None = None) -> frozenset[str]:
     """List the people that a name may stand for. Two names that have one in common count as one person.
 
     Names that only look different, in case, width, invisible characters or lookalike letters, are one; a caller of

@@ -96,12 +96,12 @@ def is_deeper(value: JSON, levels: int) -> bool:
     return any(isinstance(each, (dict, list)) for each in level)
 
 
-def compact(value: object) -> str:
+def dump_compact(value: object) -> str:
     """Write JSON text without spaces; NaN is refused, because other languages cannot read it."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
-def json_text(value: object, *, indent: int | None = None) -> str:
+def dump_json(value: object, *, indent: int | None = None) -> str:
     """Write any value as JSON text: what JSON cannot hold becomes null, half a character becomes U+FFFD.
 
     Args:

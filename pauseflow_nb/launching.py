@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.callback_listener import CallbackListener
 from pauseflow_nb.errors import InvalidParameter, NoWorker
-from pauseflow_nb.identity import account
+from pauseflow_nb.identity import identify_account
 from pauseflow_nb.queues import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def make_plan(frozen: "Frozen", notebook: str, output: str | None, options: RunO
         notebook=notebook,
         output=output,
         cwd=_choose_cwd(options),
-        created_by=account(),
+        created_by=identify_account(),
         options={
             "strict": options.strict,
             "checkpoint": options.checkpoint,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pauseflow_nb.durations import LONGEST, SHORTEST, duration, format_duration, milliseconds, seconds
+from pauseflow_nb.durations import LONGEST, SHORTEST, format_duration, parse_duration, parse_milliseconds, parse_seconds
 from pauseflow_nb.errors import InvalidDuration
 
 spans = st.timedeltas(min_value=SHORTEST, max_value=LONGEST)
@@ -35,25 +35,25 @@ spans = st.timedeltas(min_value=SHORTEST, max_value=LONGEST)
     ],
 )
 def test_text_is_read_as_people_write_it(text: str, span: timedelta) -> None:
-    assert duration(text) == span
-    assert milliseconds(text) == span
+    assert parse_duration(text) == span
+    assert parse_milliseconds(text) == span
 
 
 @pytest.mark.parametrize("text", ["", " ", "7", "soon", "-1s", "1s-", "1e3s", "1h later", "1,5h", "s"])
 def test_other_text_is_refused_with_examples(text: str) -> None:
     with pytest.raises(InvalidDuration, match="must look like"):
-        duration(text)
+        parse_duration(text)
 
 
 @pytest.mark.parametrize("number", [1, 1.5, 86_400_000, np.int64(1000), np.float32(2.0)])
 def test_plain_numbers_are_milliseconds_where_pipedream_has_them(number: float) -> None:
-    assert milliseconds(number) == timedelta(milliseconds=float(number))
+    assert parse_milliseconds(number) == timedelta(milliseconds=float(number))
 
 
 @pytest.mark.parametrize("number", [90, 1.5, 0, -1, np.int64(90)])
 def test_plain_numbers_are_refused_where_their_unit_cannot_be_seen(number: float) -> None:
     with pytest.raises(InvalidDuration, match=f'has no unit: write "{number}s" or "{number}ms", or a timedelta'):
-        duration(number)
+        parse_duration(number)
 
 
 @pytest.mark.parametrize(
@@ -61,74 +61,74 @@ def test_plain_numbers_are_refused_where_their_unit_cannot_be_seen(number: float
 )
 def test_numbers_outside_a_year_are_refused(number: float) -> None:
     with pytest.raises(InvalidDuration, match="must be between 1 ms and 1 year"):
-        milliseconds(number)
+        parse_milliseconds(number)
 
 
 @pytest.mark.parametrize("text", ["0s", "0.4ms", "367d", "53w", "9" * 400 + "d", "9" * 30 + "w"])
 def test_text_outside_a_year_is_refused(text: str) -> None:
     with pytest.raises(InvalidDuration, match="must be between 1 ms and 1 year"):
-        duration(text)
+        parse_duration(text)
 
 
 @pytest.mark.parametrize("span", [timedelta(0), timedelta(seconds=-1), timedelta.max, timedelta.min])
 def test_timedeltas_outside_a_year_are_refused(span: timedelta) -> None:
     with pytest.raises(InvalidDuration, match="must be between 1 ms and 1 year"):
-        duration(span)
+        parse_duration(span)
 
 
 @pytest.mark.parametrize("value", [True, False, None, b"1s", ["1s"], object()])
 def test_what_is_no_duration_is_refused_with_examples(value: object) -> None:
-    for read in (duration, milliseconds):
+    for read in (parse_duration, parse_milliseconds):
         with pytest.raises(InvalidDuration, match='must be text such as "90s", "10m" or "7d", or a timedelta'):
             read(value)
 
 
 def test_a_year_is_the_longest_and_a_millisecond_the_shortest() -> None:
-    assert duration("366d") == LONGEST
-    assert milliseconds(1) == SHORTEST
+    assert parse_duration("366d") == LONGEST
+    assert parse_milliseconds(1) == SHORTEST
 
 
 def test_a_pandas_timedelta_is_one() -> None:
-    assert duration(pd.Timedelta("90s")) == timedelta(seconds=90)
+    assert parse_duration(pd.Timedelta("90s")) == timedelta(seconds=90)
 
 
 def test_the_error_names_the_argument() -> None:
     with pytest.raises(InvalidDuration, match="delay='soon' must look like"):
-        duration("soon", what="delay")
+        parse_duration("soon", what="delay")
 
 
 @given(spans)
 def test_a_timedelta_is_itself(span: timedelta) -> None:
-    assert duration(span) == span
-    assert milliseconds(span) == span
+    assert parse_duration(span) == span
+    assert parse_milliseconds(span) == span
 
 
 @given(st.integers(1, 366 * 86_400))
 def test_plain_numbers_are_seconds_where_prefects_are(count: int) -> None:
-    assert seconds(count) == duration(f"{count}s") == seconds(timedelta(seconds=count))
+    assert parse_seconds(count) == parse_duration(f"{count}s") == parse_seconds(timedelta(seconds=count))
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, True, None, "soon", LONGEST.total_seconds() + 1])
 def test_other_seconds_are_refused(value: object) -> None:
     with pytest.raises(InvalidDuration):
-        seconds(value)
+        parse_seconds(value)
 
 
 @given(st.integers(1, 366 * 86_400_000))
 def test_milliseconds_and_text_agree(count: int) -> None:
-    assert milliseconds(count) == duration(f"{count}ms")
+    assert parse_milliseconds(count) == parse_duration(f"{count}ms")
 
 
 @given(st.floats() | st.integers())
 def test_a_number_is_read_or_refused_and_nothing_else(number: float) -> None:
     with contextlib.suppress(InvalidDuration):
-        assert SHORTEST <= milliseconds(number) <= LONGEST
+        assert SHORTEST <= parse_milliseconds(number) <= LONGEST
 
 
 @given(st.text())
 def test_text_is_read_or_refused_and_nothing_else(text: str) -> None:
     with contextlib.suppress(InvalidDuration):
-        assert SHORTEST <= duration(text) <= LONGEST
+        assert SHORTEST <= parse_duration(text) <= LONGEST
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_span_is_spoken_as_a_person_would(span: timedelta, expected: str) -> N
 
 @given(spans)
 def test_what_is_spoken_is_understood_again(span: timedelta) -> None:
-    heard = duration(format_duration(span))
+    heard = parse_duration(format_duration(span))
 
     assert abs(heard - span) <= max(span * 0.05, timedelta(milliseconds=1))
 
@@ -161,17 +161,17 @@ def test_what_is_spoken_is_understood_again(span: timedelta) -> None:
     [("2 hours", 7200), ("7 days", 604_800), ("1 hour and 30 minutes", 5400), ("90 sec", 90), ("2 Weeks", 1_209_600)],
 )
 def test_units_are_words_too(text: str, seconds: int) -> None:
-    assert duration(text).total_seconds() == seconds
+    assert parse_duration(text).total_seconds() == seconds
 
 
 @pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
-@pytest.mark.parametrize("read", [milliseconds, seconds, duration])
+@pytest.mark.parametrize("read", [parse_milliseconds, parse_seconds, parse_duration])
 def test_a_span_of_numpy_is_a_span(read: Callable[..., timedelta], unit: str) -> None:
 
     assert read(np.timedelta64(10, "s").astype(f"timedelta64[{unit}]")) == timedelta(seconds=10)
 
 
-@pytest.mark.parametrize("read", [milliseconds, seconds, duration])
+@pytest.mark.parametrize("read", [parse_milliseconds, parse_seconds, parse_duration])
 def test_a_span_of_pandas_is_a_span(read: Callable[..., timedelta]) -> None:
 
     assert read(pd.Timedelta("10s")) == timedelta(seconds=10)
@@ -185,10 +185,10 @@ def test_a_span_of_numpy_without_a_length_is_refused(count: Any, unit: Any) -> N
     value = np.timedelta64(count) if unit is None else np.timedelta64(count, unit)
 
     with pytest.raises(InvalidDuration):
-        milliseconds(value)
+        parse_milliseconds(value)
 
 
 @pytest.mark.parametrize("value", [np.array([1, 2]), np.array([], "timedelta64[s]"), pd.Series([1, 2]), pd.NA])
 def test_several_values_are_no_span_and_what_to_write_is_said(value: Any) -> None:
     with pytest.raises(InvalidDuration, match='must be text such as "90s"'):
-        milliseconds(value)
+        parse_milliseconds(value)

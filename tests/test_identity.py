@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pauseflow_nb.identity import Who, account, describe_actor, facts_of, people, signed_in
+from pauseflow_nb.identity import Who, describe_actor, facts_of, identify_account, identify_user, list_people
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 
@@ -34,19 +34,19 @@ def test_an_account_without_a_name_is_its_number() -> None:
 
 @pytest.mark.parametrize(("variable", "program"), [("SUDO_USER", "sudo"), ("DOAS_USER", "doas")])
 def test_who_called_sudo_is_noted(variable: str, program: str) -> None:
-    who = account({variable: "bob"})
+    who = identify_account({variable: "bob"})
 
     assert (who, facts_of(who)) == (f"user:{ME}", {"known_by": "account", "via": f"{program} by bob"})
     assert describe_actor(who, facts_of(who)) == f"{ME} (account, via {program} by bob)"
-    assert account({variable: ME}).via is None
-    assert account({variable: ""}).via is None
+    assert identify_account({variable: ME}).via is None
+    assert identify_account({variable: ""}).via is None
 
 
 def test_a_name_may_hold_nothing_that_cannot_be_seen() -> None:
-    assert signed_in("bob\n\x1b[2J\u202e") == r"user:bob\x0a\x1b[2J\u202e"
-    assert signed_in("bob  ") == r"user:bob\x20\x20"
-    assert signed_in("  ") == "user:unknown"
-    assert account({"SUDO_USER": "a\x07"}).via == r"sudo by a\x07"
+    assert identify_user("bob\n\x1b[2J\u202e") == r"user:bob\x0a\x1b[2J\u202e"
+    assert identify_user("bob  ") == r"user:bob\x20\x20"
+    assert identify_user("  ") == "user:unknown"
+    assert identify_account({"SUDO_USER": "a\x07"}).via == r"sudo by a\x07"
 
 
 @pytest.mark.parametrize(
@@ -54,24 +54,24 @@ def test_a_name_may_hold_nothing_that_cannot_be_seen() -> None:
     ["Bob", "BOB", "bob ", " bob", "\uff42\uff4f\uff42", "b\u200bob", "bob\u202e", "b\u043eb", "bob\n", r"bob\x20"],
 )
 def test_names_that_look_the_same_count_as_one_person(other: str) -> None:
-    assert people(f"user:{other}") == people("user:bob")
-    assert people(signed_in(other)) == people("user:bob")
+    assert list_people(f"user:{other}") == list_people("user:bob")
+    assert list_people(identify_user(other)) == list_people("user:bob")
 
 
 def test_names_that_look_different_are_different_people() -> None:
     names = ["bob", "rob", "user:bob", "link", "clock", "bobby", "日本", "ann"]
 
-    assert len({people(f"user:{name}") for name in names}) == len(names)
-    assert people("link") != people("user:link")
+    assert len({list_people(f"user:{name}") for name in names}) == len(names)
+    assert list_people("link") != list_people("user:link")
 
 
 def test_who_called_sudo_and_the_account_are_one_person() -> None:
     sudo = Who("user:root", "account", "sudo by bob")
 
-    assert people(sudo) & people("user:bob")
-    assert people(sudo) & people("user:root")
-    assert people("user:root", "sudo by Bob") & people("user:bob")
-    assert not people(sudo) & people("user:eve")
+    assert list_people(sudo) & list_people("user:bob")
+    assert list_people(sudo) & list_people("user:root")
+    assert list_people("user:root", "sudo by Bob") & list_people("user:bob")
+    assert not list_people(sudo) & list_people("user:eve")
 
 
 def test_it_survives_a_copy() -> None:

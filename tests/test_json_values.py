@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pauseflow_nb.errors import NotJSON, NotStorable
-from pauseflow_nb.json_values import compact, json_text, read_json, require_json
+from pauseflow_nb.json_values import dump_compact, dump_json, read_json, require_json
 from pauseflow_nb.protocol import Wake
 
 texts = st.text(st.characters(codec="utf-8"))
@@ -40,12 +40,12 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - as notebooks have them
 def test_json_is_accepted_and_read_back_equal(value: Any) -> None:
     require_json("export 'rows'", value)
 
-    assert json.loads(compact(value)) == value
+    assert json.loads(dump_compact(value)) == value
 
 
 @given(json_values)
 def test_json_text_can_be_stored_anywhere(value: Any) -> None:
-    text = compact(value)
+    text = dump_compact(value)
 
     assert text.encode().decode() == text
     assert "\x00" not in text
@@ -66,7 +66,7 @@ def test_json_text_can_be_stored_anywhere(value: Any) -> None:
 def test_what_json_writes_by_itself_is_accepted(value: object, plain: object) -> None:
     require_json("context", value)
 
-    assert json.loads(compact(value)) == plain
+    assert json.loads(dump_compact(value)) == plain
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_is_accepted_can_be_copied_and_written_however_deep_it_is() -> None
         value = [value]
 
     require_json("data", value)
-    assert json.loads(compact(value)) == value
+    assert json.loads(dump_compact(value)) == value
     assert Wake.from_json(Wake("ask", "rerun", context=value).to_json()).context == value
 
 
@@ -161,21 +161,21 @@ def test_whatever_is_accepted_can_be_written(value: Any) -> None:
         require_json("data", value)
     except NotJSON:
         return
-    compact(value).encode()
+    dump_compact(value).encode()
 
 
 def test_compact_has_no_spaces_and_keeps_letters() -> None:
-    assert compact({"name": "Zoë", "n": [1, None]}) == '{"name":"Zoë","n":[1,null]}'
+    assert dump_compact({"name": "Zoë", "n": [1, None]}) == '{"name":"Zoë","n":[1,null]}'
 
 
 def test_compact_refuses_nan() -> None:
     with pytest.raises(ValueError, match="Out of range float values"):
-        compact(math.nan)
+        dump_compact(math.nan)
 
 
 @given(json_values)
 def test_what_is_written_is_read(value: Any) -> None:
-    assert read_json(compact(value)) == (value if compact(value).strip() else None)
+    assert read_json(dump_compact(value)) == (value if dump_compact(value).strip() else None)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_whatever_text_comes_it_is_read_or_refused(text: str) -> None:
         value = read_json(text)
     except ValueError:
         return
-    compact(value).encode()
+    dump_compact(value).encode()
 
 
 @pytest.mark.parametrize(
@@ -222,5 +222,5 @@ def test_whatever_text_comes_it_is_read_or_refused(text: str) -> None:
     ],
 )
 def test_what_is_written_out_is_always_json(value: object, written: str) -> None:
-    assert json_text(value) == written
-    assert json_text([[value]]).encode()
+    assert dump_json(value) == written
+    assert dump_json([[value]]).encode()

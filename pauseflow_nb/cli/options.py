@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from pauseflow_nb import errors
-from pauseflow_nb.json_values import json_text
+from pauseflow_nb.json_values import dump_json
 from pauseflow_nb.printable import json_printable, printable_lines
 from pauseflow_nb.settings import Settings
 
@@ -179,7 +179,7 @@ def print_lines(text: str, *, err: bool = False) -> None:
 
 def print_json(value: Any) -> None:
     """Print the one JSON value of a command."""
-    _echo(json_printable(json_text(value, indent=2)))
+    _echo(json_printable(dump_json(value, indent=2)))
 
 
 def _echo(text: str, *, err: bool = False) -> None:

@@ -46,10 +46,10 @@ def rotate(settings: Settings, *, withdraw: bool, as_json: bool) -> None:
 
     Links that were sent stay valid. With --withdraw, they are refused from now on; `pauseflow show ID` prints new ones.
     """
-    from pauseflow_nb.identity import account
+    from pauseflow_nb.identity import identify_account
 
     queue = open_queue(settings)
-    withdrawn = queue.rotate_keys(by=account(), withdraw=withdraw)
+    withdrawn = queue.rotate_keys(by=identify_account(), withdraw=withdraw)
     newest = queue.list_keys()[-1]
     if as_json:
         print_json({**newest, "withdrawn": withdrawn})
@@ -93,10 +93,10 @@ def revoke(settings: Settings, *, execution: str, as_json: bool) -> None:
 
     What it waits for and its deadlines do not change. Nested executions get new links, too.
     """
-    from pauseflow_nb.identity import account
+    from pauseflow_nb.identity import identify_account
 
     queue = open_queue(settings)
-    queue.revoke(execution, by=account())
+    queue.revoke(execution, by=identify_account())
     print_execution(queue.view(execution), as_json=as_json)
 
 
@@ -120,11 +120,11 @@ def gc(settings: Settings, *, older_than: str, dry_run: bool, as_json: bool) -> 
     Output notebooks stay, and so does everything that an execution needs that has not ended. With a remote store, this
     machine's cache of snapshots is trimmed, too.
     """
-    from pauseflow_nb.durations import duration
+    from pauseflow_nb.durations import parse_duration
     from pauseflow_nb.engine.gc import clean
     from pauseflow_nb.engine.snapshot_cache import describe_cache
 
-    span = duration(older_than, what="--older-than")
+    span = parse_duration(older_than, what="--older-than")
     found = clean(open_queue(settings), older_than=span, dry_run=dry_run)
     if as_json:
         report = {"executions": list(found.executions), "files": found.files, "bytes": found.bytes, "dry_run": dry_run}

@@ -9,7 +9,7 @@ from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.options import open_queue, print_execution, print_json, print_lines, store_options
 from pauseflow_nb.cli.papermill_options import parameter_values
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.json_values import JSON, json_text, read_json
+from pauseflow_nb.json_values import JSON, dump_json, read_json
 from pauseflow_nb.queues import describe_stranded
 from pauseflow_nb.settings import Settings
 
@@ -85,7 +85,7 @@ def add(
 ) -> None:
     """Add a trigger for a notebook: --http, --cron, --every or --at. The notebook is read again at each start."""
     from pauseflow_nb.engine.triggers import managing
-    from pauseflow_nb.identity import account
+    from pauseflow_nb.identity import identify_account
 
     times = {"cron": cron, "every": every, "at": at}
     if http == any(value is not None for value in times.values()):
@@ -93,7 +93,7 @@ def add(
     _check_flags(http=http, zone=zone, **options)
     new = _make_trigger(notebook, None if http else {**times, "zone": zone}, options)
     queue = open_queue(settings)
-    _print(managing.add(queue, new, by=account()), as_json=as_json)
+    _print(managing.add(queue, new, by=identify_account()), as_json=as_json)
     if not queue.has_live_worker():
         print_lines(_NO_WORKER, err=True)
 
@@ -245,7 +245,7 @@ def _print(view: dict[str, Any], *, as_json: bool) -> None:
         f"  notebook    {view['notebook']}",
         f"  starts      {_describe_start(view)}",
     ]
-    lines += [f"  parameters  {json_text(view['parameters'])}"] if view["parameters"] else []
+    lines += [f"  parameters  {dump_json(view['parameters'])}"] if view["parameters"] else []
     lines += [f"  next        {_minutes(view['next_at'])} UTC"] if view["next_at"] else []
     lines += [f"  last        {_describe_last(view['last'])}"] if view["last"] else []
     lines += [f"  url         {view['url']}"] if view["url"] else []

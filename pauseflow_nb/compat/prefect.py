@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, create_model
 
-from pauseflow_nb.durations import seconds
+from pauseflow_nb.durations import parse_seconds
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import NOTHING
 from pauseflow_nb.kernel.answer_types import Form, make_form
@@ -128,7 +128,7 @@ def _make_request(kind: str, wait_for_input: Any, timeout: float | None) -> tupl
     is_model = isinstance(wait_for_input, type) and issubclass(wait_for_input, RunInput)
     request = SuspensionRequest(
         kind,
-        seconds=None if timeout is None else seconds(timeout).total_seconds(),
+        seconds=None if timeout is None else parse_seconds(timeout).total_seconds(),
         on_timeout="fail",
         then="rerun" if kind == "suspend" else "continue",
         message=wait_for_input.__doc__ if is_model and wait_for_input.__doc__ else None,

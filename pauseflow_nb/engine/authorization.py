@@ -17,7 +17,7 @@ from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.forms.codec import Reading
 from pauseflow_nb.forms.lax import extract_answer_for
 from pauseflow_nb.forms.schema import join_errors
-from pauseflow_nb.identity import LINK, name_of, people
+from pauseflow_nb.identity import LINK, list_people, name_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import SuspensionRequest, extract_answer
@@ -222,7 +222,7 @@ def find_refusal(
         if by == LINK:
             # The person who started the execution has also seen the links.
             return "the person who started this may not approve it, and a link does not identify you: sign in"
-        if people(by) & people(created_by):
+        if list_people(by) & list_people(created_by):
             return f"{name_of(by)} started this and may not approve it"
     return None
 

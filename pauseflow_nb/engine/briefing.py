@@ -8,7 +8,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Briefing, SnapshotRef, StepBriefing, Wake
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.database import format_time
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.views import LinksOf
 
@@ -52,7 +52,7 @@ def make_briefing(
     return Briefing(
         execution=execution.id,
         notebook=execution.notebook,
-        started_at=iso(execution.started_at) or "",
+        started_at=format_time(execution.started_at) or "",
         segment=segment.n,
         snapshots=snapshots,
         is_checked=is_checked,
@@ -82,7 +82,7 @@ def _trigger(execution: Row, start: Row | None) -> dict[str, JSON]:
     """Describe what started an execution; without `event` it is the parameters."""
     context: dict[str, JSON] = {
         "id": execution.id,
-        "ts": iso(execution.created_at),
+        "ts": format_time(execution.created_at),
         "kind": start.kind if start is not None else "run" if execution.parent is None else "notebook",
         "notebook": execution.notebook,
         "trigger": None if start is None else start.trigger,

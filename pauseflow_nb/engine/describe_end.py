@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from pauseflow_nb.actions import name_decision
 from pauseflow_nb.identity import describe_actor
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.database import format_time
 from pauseflow_nb.store.executions import Row
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def describe_ending_decision(row: Row | HasEnded, suspension: Row | None) -> "De
         action,
         by=str(reason.get("by") or ""),
         known_by=str(reason.get("known_by") or ""),
-        at=iso(row.ended_at) or "",
+        at=format_time(row.ended_at) or "",
         comment=str(reason.get("text") or "") if action == "cancel" else "",
         approvals=None if suspension is None else suspension.given,
     )
@@ -62,4 +62,4 @@ def _describe_person(row: Row | HasEnded) -> str:
     reason = row.reason or {}
     who = describe_actor(str(reason["by"]), reason) if reason.get("by") else "nobody known"
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f"{who}{format_moment(iso(row.ended_at) or '')}{text}"
+    return f"{who}{format_moment(format_time(row.ended_at) or '')}{text}"

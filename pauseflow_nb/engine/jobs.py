@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.queues import DEFAULT_QUEUE
-from pauseflow_nb.store.database import named, url_with_password
+from pauseflow_nb.store.database import describe_database, url_with_password
 from pauseflow_nb.store.executions import find_queues
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class Jobs:
         try:
             self._client.delete_workflows([name_job(execution, n, job) for n, job in jobs])
         except sa.exc.SQLAlchemyError as problem:
-            raise StoreUnavailable(named(self._engine), f"the jobs of {execution} cannot be removed") from problem
+            raise StoreUnavailable(
+                describe_database(self._engine), f"the jobs of {execution} cannot be removed"
+            ) from problem
 
     def has_under_way(self, executor: str) -> bool:
         """Whether a process still has jobs: it runs them, or has left them.
@@ -123,7 +125,9 @@ class Jobs:
                 status="PENDING", executor_id=executor, limit=limit, load_input=False, load_output=False
             )
         except sa.exc.SQLAlchemyError as problem:
-            raise StoreUnavailable(named(self._engine), f"the jobs of {executor} cannot be read") from problem
+            raise StoreUnavailable(
+                describe_database(self._engine), f"the jobs of {executor} cannot be read"
+            ) from problem
         return [job.workflow_id for job in found]
 
     def ready(self, change: Callable[[], T]) -> T:
@@ -212,7 +216,7 @@ def migrate_jobs(engine: sa.Engine) -> None:
         DBOS.migrate(url_with_password(engine), schema=DBOS_SCHEMA)
     except Exception as problem:
         # Whatever the error is, the caller can only report it and try again.
-        raise StoreUnavailable(named(engine), f"the job tables cannot be made: {problem}") from problem
+        raise StoreUnavailable(describe_database(engine), f"the job tables cannot be made: {problem}") from problem
 
 
 class _NewRows:

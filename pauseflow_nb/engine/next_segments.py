@@ -13,7 +13,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Wake
 from pauseflow_nb.runner.cards import describe_decision
 from pauseflow_nb.store import audit, executions, segments, steps, suspensions
-from pauseflow_nb.store.database import iso, now
+from pauseflow_nb.store.database import format_time, now
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import has_rules, name_settlement
@@ -72,7 +72,7 @@ def _queue_all(
     Returns:
         Facts of the records for the audit trail; see `record_decisions`.
     """
-    at = iso(moment) or ""
+    at = format_time(moment) or ""
     answers = [complete_envelope(each, at) for each in settlements]
     steps.export_all(
         connection,

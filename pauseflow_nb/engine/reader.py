@@ -22,7 +22,7 @@ from pauseflow_nb.protocol import SnapshotRef
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store import audit, decisions, executions, keys, segments, steps, suspensions, workers
 from pauseflow_nb.store.counts import Counts, count, count_queued
-from pauseflow_nb.store.database import iso, reading
+from pauseflow_nb.store.database import format_time, reading
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.listing import find_beginning, find_ids
 from pauseflow_nb.store.triggers import name_starts
@@ -188,7 +188,7 @@ class Reader(OpenStore):
         """
         with reading(self.engine) as connection:
             self._row(connection, execution)
-            return [{**line, "at": iso(line["at"])} for line in audit.read_trail(connection, execution)]
+            return [{**line, "at": format_time(line["at"])} for line in audit.read_trail(connection, execution)]
 
     def document(self, execution: str) -> bytes:
         """Read the executed notebook from the store.
@@ -232,7 +232,7 @@ class Reader(OpenStore):
             "notebook": row.notebook,
             "state": row.state,
             "reason": row.reason,
-            "ended_at": iso(row.ended_at),
+            "ended_at": format_time(row.ended_at),
             "step": claim.step,
             "suspension": found.state if found is not None else "running" if early else "void",
             **{name: getattr(found, name, None) for name in _QUESTION},
@@ -244,19 +244,19 @@ class Reader(OpenStore):
             "then": "continue" if found is None else found.then,
             "created_by": executions.find_starter(row),
             "trigger": trigger,
-            "created_at": iso(row.created_at),
+            "created_at": format_time(row.created_at),
             "parameters": row.parameters,
             "drift": [] if found is None else (found.shown or {}).get("drift") or [],
             "approvals": None if found is None else view_approvals(found.rules, found.given),
             "refusals": {} if found is None else list_refusals(found, executions.find_starter(row), by),
-            "kept": [{"action": each.action, "by": each.by, "at": iso(each.at)} for each in early_ones],
-            "since": iso(getattr(found, "since", None)),
-            "deadline": iso(getattr(found, "deadline", None)),
+            "kept": [{"action": each.action, "by": each.by, "at": format_time(each.at)} for each in early_ones],
+            "since": format_time(getattr(found, "since", None)),
+            "deadline": format_time(getattr(found, "deadline", None)),
             "kernel_bound": [each["name"] for each in segment.bound or []]
             if found is not None and found.state == "open"
             else [],
             "losses": [loss["text"] for loss in losses],
-            "settled_at": iso(getattr(found, "settled_at", None)),
+            "settled_at": format_time(getattr(found, "settled_at", None)),
             "comment": comment,
         }
 
@@ -283,9 +283,9 @@ class Reader(OpenStore):
                 "id": key.number,
                 "state": key.state,
                 "fingerprint": key.fingerprint,
-                "created_at": iso(key.created_at),
+                "created_at": format_time(key.created_at),
                 "created_by": key.created_by,
-                "withdrawn_at": iso(key.withdrawn_at),
+                "withdrawn_at": format_time(key.withdrawn_at),
                 "withdrawn_by": key.withdrawn_by,
             }
             for key in found

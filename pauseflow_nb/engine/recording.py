@@ -17,7 +17,7 @@ from pauseflow_nb.protocol import Loss, MessageRequest, Outcome, PauseAnswer, Pa
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.store import executions, segments, steps, suspensions, triggers
 from pauseflow_nb.store.audit import add_line
-from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.database import format_time
 from pauseflow_nb.user_secrets.providers import Providers
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Recording:
         if row.state == "open":
             return None
         self._attempt.report_event("queued", view=self._store.view(claim.execution))
-        return PauseAnswer(row.action, row.envelope, row.settled_by or "", iso(row.settled_at) or "")
+        return PauseAnswer(row.action, row.envelope, row.settled_by or "", format_time(row.settled_at) or "")
 
     def _ask(self, connection: sa.Connection, claim: Claim, question: PauseQuestion, cell: int) -> bool:
         execution = self._attempt.require_current(connection)

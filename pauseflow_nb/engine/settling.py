@@ -19,14 +19,14 @@ from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, complete_envelope, resume_all, wake_one
 from pauseflow_nb.engine.unanswered import make_ending
 from pauseflow_nb.errors import LinkWithdrawn, StoreDamaged
-from pauseflow_nb.identity import LINK, facts_of, people
+from pauseflow_nb.identity import LINK, facts_of, list_people
 from pauseflow_nb.json_values import JSON, NOTHING
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Failure, PauseAnswer, Wake, extract_answer, has_answer
 from pauseflow_nb.runner.cards import describe_approval, describe_decision, describe_pause_decision
 from pauseflow_nb.store import executions, segments, steps, suspensions
 from pauseflow_nb.store.audit import add_line
-from pauseflow_nb.store.database import iso, now
+from pauseflow_nb.store.database import format_time, now
 from pauseflow_nb.store.executions import FINAL, Row
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import name_settlement, view_approvals
@@ -187,7 +187,7 @@ class Settling:
         by, seen = callback.by, callback.seen
         approvals = view_approvals(suspension.rules, suspension.given)
         needed = approvals["needed"]
-        if any(people(one["by"], one.get("via")) & people(by) for one in approvals["given"]):
+        if any(list_people(one["by"], one.get("via")) & list_people(by) for one in approvals["given"]):
             return self._respond(200, claim, action="resume", already=True, approvals=approvals)
         comment = shorten_comment(envelope)
         details = {} if comment is None else {"comment": comment}
@@ -207,7 +207,7 @@ class Settling:
         suspensions.settle(self.connection, suspension, "resume", by)
         self._note_settled(suspension, "resume", by, **details)
         settlement = self._make_settlement(suspension, by, envelope=envelope, approvals=approvals["given"])
-        answer = complete_envelope(settlement, iso(now(self.connection)) or "")
+        answer = complete_envelope(settlement, format_time(now(self.connection)) or "")
         self._return(suspension, answer)
         self._record_pause("resume", suspension, answer, seen)
         return self._respond(200, claim, action="resume")
@@ -218,7 +218,7 @@ class Settling:
         suspensions.settle(self.connection, suspension, "send_back", by)
         details = {} if comment is None else {"comment": comment}
         self._note_settled(suspension, "send_back", by, **details)
-        moment = iso(now(self.connection)) or ""
+        moment = format_time(now(self.connection)) or ""
         known: dict[str, JSON] = {"by": by, "at": moment, **facts_of(by)}
         wake = Wake(
             step=suspension.step,
@@ -275,7 +275,7 @@ class Settling:
     ) -> None:
         settled = suspensions.lock(self.connection, suspensions.make_claim(suspension))
         if settled is not None:
-            answer = PauseAnswer(action, envelope, settled.settled_by or "", iso(settled.settled_at) or "")
+            answer = PauseAnswer(action, envelope, settled.settled_by or "", format_time(settled.settled_at) or "")
             record_decision(self.connection, settled, describe_pause_decision(answer), seen=seen)
 
     def _wake(self, suspension: Row, by: str, envelope: dict[str, JSON] | None) -> None:

@@ -8,7 +8,7 @@ from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.errors import AllowanceReached, DiskNearlyFull, OutputInUse, QuotaReached, StoreUnavailable
 from pauseflow_nb.private_files import follow
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import named, reading
+from pauseflow_nb.store.database import describe_database, reading
 
 #: Free bytes that the disk must have beyond the notebook: the database needs to write, too.
 _RESERVE = 16 * 1024**2
@@ -86,4 +86,4 @@ def explain_conflict(store: OpenStore, output: str | None) -> OutputInUse | Stor
             require_free_output(connection, output)
     except OutputInUse as problem:
         return problem
-    return StoreUnavailable(named(store.engine), "another execution took the output a moment ago")
+    return StoreUnavailable(describe_database(store.engine), "another execution took the output a moment ago")

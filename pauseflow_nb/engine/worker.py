@@ -32,7 +32,7 @@ from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import executions
-from pauseflow_nb.store.database import named, reading
+from pauseflow_nb.store.database import describe_database, reading
 from pauseflow_nb.store.executions import Row
 
 log = logging.getLogger(__name__)
@@ -257,7 +257,9 @@ class _Worker:
             DBOS._recover_pending_workflows([dead.id])  # noqa: SLF001
             # DBOS only logs what it could not recover.
             if self._queue.jobs.has_under_way(dead.id):
-                raise StoreUnavailable(named(self._queue.engine), f"jobs of {dead.id} could not be taken over")
+                raise StoreUnavailable(
+                    describe_database(self._queue.engine), f"jobs of {dead.id} could not be taken over"
+                )
 
     def _drain(self, seconds: int) -> None:
         self._is_draining = True

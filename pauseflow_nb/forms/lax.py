@@ -15,7 +15,7 @@ from pauseflow_nb.durations import parse_span
 from pauseflow_nb.forms.dialect import DECIMAL, NAMES, PYTHON, STRICT, TEXT, is_of_format, reader
 from pauseflow_nb.forms.fields import resolve_branches
 from pauseflow_nb.forms.texts import format_iso_span, to_iso_span
-from pauseflow_nb.json_values import JSON, compact
+from pauseflow_nb.json_values import JSON, dump_compact
 from pauseflow_nb.protocol import extract_answer
 
 #: The only field of a form for a type without fields.
@@ -149,7 +149,7 @@ class _Converter:
         converted = [self.convert(first[n] if n < len(first) else rest, each) for n, each in enumerate(value)]
         if schema.get("uniqueItems") and not self.only_spans:
             # A set contains an entry only once.
-            return list({compact(each): each for each in converted}.values())
+            return list({dump_compact(each): each for each in converted}.values())
         return converted
 
     def _convert_single(self, schema: Mapping[str, JSON], value: JSON) -> JSON:
@@ -234,7 +234,7 @@ def _read(kind: str, value: JSON) -> JSON:
     if kind not in ("integer", "number", "boolean", "date", "time", "datetime", "duration"):
         return value
     try:
-        read = to_jsonable_python(reader(kind).validate_json(compact(value)))
+        read = to_jsonable_python(reader(kind).validate_json(dump_compact(value)))
     except (ValidationError, ValueError):
         return value
     is_finite = not isinstance(read, float) or abs(read) < float("inf")

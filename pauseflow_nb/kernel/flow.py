@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pauseflow_nb.actions import USUAL_ACTIONS
-from pauseflow_nb.durations import LONGEST, duration, milliseconds
+from pauseflow_nb.durations import LONGEST, parse_duration, parse_milliseconds
 from pauseflow_nb.errors import InvalidDuration, InvalidValue
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.kernel.answer_types import make_form
@@ -105,7 +105,7 @@ class Flow:
             InvalidAnswer: If the default does not fit the schema.
         """
         _, run = require_step("flow.suspend()")
-        span = None if timeout is None else milliseconds(timeout)
+        span = None if timeout is None else parse_milliseconds(timeout)
         warning = None if span is None else warn_if_short("flow.suspend", timeout, span)
         check_choice("on_timeout", on_timeout, ("cancel", "resume", "fail"))
         check_choice("then", then, ("continue", "rerun"))
@@ -126,7 +126,7 @@ class Flow:
             then=then,
             data=as_json("data", data),
             default=default,
-            remind=None if remind is None else duration(remind, what="remind").total_seconds(),
+            remind=None if remind is None else parse_duration(remind, what="remind").total_seconds(),
             title=title,
             message=message,
             schema=None if form is None else form.json_schema,
@@ -169,7 +169,7 @@ class Flow:
             raise InvalidValue("max_retries", max_retries, "must be a whole number, 0 or more")
         request = SuspensionRequest(
             "rerun",
-            seconds=None if delay is None else milliseconds(delay, what="delay").total_seconds(),
+            seconds=None if delay is None else parse_milliseconds(delay, what="delay").total_seconds(),
             then="rerun",
             context=as_json("context", context),
             max_retries=max_retries,
@@ -182,12 +182,12 @@ class Flow:
     @check_keywords("flow.delay")
     def delay(self, ms: float | timedelta | str) -> IssuedLinks:
         """Continue with the next cell after a delay; a plain number is milliseconds."""
-        return _plan(*_make_delay("delay", milliseconds(ms, what="ms")))
+        return _plan(*_make_delay("delay", parse_milliseconds(ms, what="ms")))
 
     @check_keywords("flow.sleep")
     def sleep(self, span: timedelta | str) -> IssuedLinks:
         """Continue with the next cell after a delay with its unit: `"90s"` or a `timedelta`."""
-        return _plan(*_make_delay("sleep", duration(span, what="span")))
+        return _plan(*_make_delay("sleep", parse_duration(span, what="span")))
 
     @check_keywords("flow.sleep_until")
     def sleep_until(self, when: datetime) -> IssuedLinks:
@@ -241,7 +241,7 @@ class Flow:
         form = None if schema is None else make_form(schema)
         request = SuspensionRequest(
             "pause",
-            seconds=None if timeout is None else duration(timeout).total_seconds(),
+            seconds=None if timeout is None else parse_duration(timeout).total_seconds(),
             on_timeout="fail",
             data=as_json("data", data),
             title=title,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pauseflow_nb.errors import InvalidValue
-from pauseflow_nb.json_values import JSON, json_text
+from pauseflow_nb.json_values import JSON, dump_json
 from pauseflow_nb.kernel.exports import as_json
 from pauseflow_nb.kernel.secret import MASK
 
@@ -72,7 +72,7 @@ def _measure(body: Any, made: JSON) -> int:
     """Count the bytes that are sent."""
     if isinstance(body, _BYTES):
         return memoryview(body).nbytes
-    return len((made if isinstance(made, str) else json_text(made)).encode())
+    return len((made if isinstance(made, str) else dump_json(made)).encode())
 
 
 def _check_headers(headers: Any) -> dict[str, JSON]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.cells import Header
 from pauseflow_nb.errors import InvalidAnswer, InvalidStep
-from pauseflow_nb.json_values import JSON, NOTHING, json_text
+from pauseflow_nb.json_values import JSON, NOTHING, dump_json
 from pauseflow_nb.kernel.answer_types import Form
 from pauseflow_nb.kernel.answers_by_hand import describe_answers, make_clock_envelope, make_envelope, name_answer
 from pauseflow_nb.kernel.attribute_dict import RESUME_DATA, Record, as_records
@@ -139,7 +139,7 @@ class TestMode:
         """Describe the value of `steps.trigger.event`."""
         if self.sample is NOTHING:
             return "`steps.trigger.event` holds the parameters; `%pauseflow trigger JSON` sets a sample event."
-        return f"`steps.trigger.event` is this sample:\n{json_text(self.sample, indent=2)}"
+        return f"`steps.trigger.event` is this sample:\n{dump_json(self.sample, indent=2)}"
 
     def start_over(self) -> "TestMode":
         """Forget everything but the sample event, and update the cards, because the flow starts over."""
@@ -179,7 +179,7 @@ class TestMode:
 
     def respond(self, response: dict[str, JSON]) -> bool:
         """Show the response that would be sent."""
-        show_sentences(self.shell, f"A request that started this would get: {json_text(response)}", is_small=True)
+        show_sentences(self.shell, f"A request that started this would get: {dump_json(response)}", is_small=True)
         return True
 
     def brief(self, step: str) -> tuple[StepBriefing, Wake | None]:

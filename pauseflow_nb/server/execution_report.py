@@ -16,7 +16,7 @@ from pauseflow_nb import identity
 from pauseflow_nb.decisions.verification import Verification, verify
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.forms.markdown import as_html
-from pauseflow_nb.json_values import json_text
+from pauseflow_nb.json_values import dump_json
 from pauseflow_nb.runner.card_text import name_decision_on
 from pauseflow_nb.server.public.outputs import show_outputs
 from pauseflow_nb.server.public.page import render
@@ -141,7 +141,7 @@ def _describe_question(record: Mapping[str, Any], question: Mapping[str, Any]) -
     if isinstance(data, Mapping):
         yield from ((str(name), _format_text(each)) for name, each in data.items())
     elif data is not None:
-        yield "Data", json_text(data)
+        yield "Data", dump_json(data)
     if record.get("asked"):
         yield "Asked", _format_moment(record["asked"])
     if question.get("deadline"):
@@ -211,7 +211,7 @@ def _show_cells(cells: list[dict[str, Any]]) -> Iterator[_Cell]:
 
 
 def _format_text(value: Any) -> str:
-    return value if isinstance(value, str) else json_text(value)
+    return value if isinstance(value, str) else dump_json(value)
 
 
 def _format_moment(iso: str) -> str:

@@ -8,7 +8,7 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 from tornado.web import authenticated
 
-from pauseflow_nb.identity import Who, account, signed_in
+from pauseflow_nb.identity import Who, identify_account, identify_user
 
 #: What Jupyter's authoriser is asked about.
 RESOURCE = "pauseflow"
@@ -37,8 +37,8 @@ def identify(user: User, provider: IdentityProvider) -> Who:
     runs the server, so that account is returned, as on the command line.
     """
     if type(provider) in _NAMELESS or _is_made_up(user):
-        return Who(account({}), "login")
-    return signed_in(user.username)
+        return Who(identify_account({}), "login")
+    return identify_user(user.username)
 
 
 def _is_made_up(user: User) -> bool:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of
-from pauseflow_nb.json_values import JSON, compact
+from pauseflow_nb.json_values import JSON, dump_compact
 from pauseflow_nb.store.database import now
 from pauseflow_nb.store.tables import audit
 
@@ -111,7 +111,7 @@ def _line_or_problem(connection: sa.Connection, plain: Row) -> dict[str, Any]:
 
 def _line(row: Row) -> dict[str, Any]:
     details = dict(row.details)
-    compact(details)
+    dump_compact(details)
     known = {key: details.pop(key, None) for key in ("known_by", "via")}
     known["known_by"] = known["known_by"] or facts_of(row.by).get("known_by")
     return {**row._mapping, "details": details, **known}  # noqa: SLF001  (SQLAlchemy's public name for a row as a mapping)

@@ -40,7 +40,7 @@ class Standing:
     cells_total: int
 
 
-def last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[Line]:
+def list_last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[Line]:
     """Read the last lines of the audit trail, oldest first.
 
     PostgreSQL assigns ids before it commits, so a new line may have a lower id than one that was already read: a
@@ -56,11 +56,11 @@ def last_lines(connection: sa.Connection, limit: int, lowest: int = 0) -> list[L
     return [Line(*row) for row in reversed(found)]
 
 
-def running(connection: sa.Connection) -> list[Standing]:
+def list_running(connection: sa.Connection) -> list[Standing]:
     """Read the progress of running executions, which the audit trail does not hold."""
     return [Standing(*found) for found in connection.execute(_RUNNING)]
 
 
-def standing(connection: sa.Connection, ids: list[str]) -> list[Standing]:
+def find_standings(connection: sa.Connection, ids: list[str]) -> list[Standing]:
     """Read the state and progress of some executions; removed ones are left out."""
     return [Standing(*found) for found in connection.execute(_SOME, {"ids": ids})]

@@ -5,9 +5,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreDamaged
-from pauseflow_nb.json_values import compact
+from pauseflow_nb.json_values import dump_compact
 from pauseflow_nb.queues import DEFAULT_QUEUE
-from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.database import format_time
 from pauseflow_nb.store.executions import STATES
 from pauseflow_nb.store.tables import executions
 
@@ -72,7 +72,7 @@ def make_damaged_view(connection: sa.Connection, execution: str, problem: Except
             "parameters": _value_or(found["parameters"], dict, {}),
             "state": _value_or(found["state"], str, "unknown"),
             "reason": None,
-            "created_at": time_or_none(found["created_at"]) or iso(0.0),
+            "created_at": time_or_none(found["created_at"]) or format_time(0.0),
             "started_at": time_or_none(found["started_at"]),
             "ended_at": time_or_none(found["ended_at"]),
             "created_by": _value_or(found["created_by"], str, "unknown"),
@@ -102,7 +102,7 @@ def _column(connection: sa.Connection, execution: str, name: str) -> Any:
     try:
         statement = sa.select(executions.c[name]).where(executions.c.id == execution)
         value = connection.execute(statement).scalar()
-        compact(value)
+        dump_compact(value)
     except Exception:  # noqa: BLE001  (this one is the problem, or a part of it)
         connection.rollback()
         return None
@@ -116,7 +116,7 @@ def _value_or(value: Any, kind: type, otherwise: Any) -> Any:
 def time_or_none(value: Any) -> str | None:
     """Write a time in a row in ISO 8601; None if it is not a time."""
     try:
-        return iso(value)
+        return format_time(value)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 

@@ -101,7 +101,7 @@ def now(connection: sa.Connection) -> float:
     return float(connection.execute(_CLOCKS[connection.dialect.name]).scalar_one())
 
 
-def iso(seconds: float | None) -> str | None:
+def format_time(seconds: float | None) -> str | None:
     """Write a time of the store as ISO 8601 in UTC, to the millisecond."""
     if seconds is None:
         return None
@@ -149,7 +149,7 @@ def is_conflict(problem: BaseException) -> bool:
     return state in {_SERIALIZATION_FAILURE, _DEADLOCK}
 
 
-def named(engine: sa.Engine) -> str:
+def describe_database(engine: sa.Engine) -> str:
     """Name the database for people, without its password."""
     url = engine.url
     return url.database or str(url) if url.get_backend_name() == "sqlite" else _hide_password(url)
@@ -223,7 +223,7 @@ class _Writer:
     def turn(self, engine: sa.Engine) -> Iterator[None]:
         if not self.lock.acquire(timeout=self.patience.total_seconds()):
             raise StoreUnavailable(
-                named(engine), "another thread of this process writes to it: try again when it is done"
+                describe_database(engine), "another thread of this process writes to it: try again when it is done"
             )
         try:
             yield
@@ -341,21 +341,23 @@ def _convert_errors(engine: sa.Engine) -> Iterator[None]:
         if isinstance(problem.orig, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.DataError):
             raise _make_not_storable(problem) from problem
         if isinstance(problem.orig, sqlite3.Error):
-            raise _convert_sqlite_error(named(engine), problem.orig) from problem
+            raise _convert_sqlite_error(describe_database(engine), problem.orig) from problem
         if isinstance(problem, sa.exc.ProgrammingError) and getattr(problem.orig, "sqlstate", None) is None:
             # Refused by the driver: PostgreSQL has not seen it.
             raise _make_not_storable(problem) from problem
         is_lost = (
             isinstance(problem, (sa.exc.OperationalError, sa.exc.InterfaceError)) or problem.connection_invalidated
         )
-        raise _convert_postgresql_error(named(engine), problem.orig, is_lost=is_lost) from problem
+        raise _convert_postgresql_error(describe_database(engine), problem.orig, is_lost=is_lost) from problem
     except sa.exc.StatementError as problem:
         # Refused before the database has seen it: a value that is not JSON, or does not have the column's type.
         raise _make_not_storable(problem) from problem
     except sa.exc.TimeoutError as problem:
-        raise StoreUnavailable(named(engine), "too many threads of this process use it at once: try again") from problem
+        raise StoreUnavailable(
+            describe_database(engine), "too many threads of this process use it at once: try again"
+        ) from problem
     except sa.exc.SQLAlchemyError as problem:
-        raise StoreUnavailable(named(engine), f"{type(problem).__name__}: {problem}") from problem
+        raise StoreUnavailable(describe_database(engine), f"{type(problem).__name__}: {problem}") from problem
 
 
 def _make_not_storable(problem: sa.exc.StatementError) -> NotStorable:

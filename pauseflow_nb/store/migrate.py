@@ -5,7 +5,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreUnavailable
-from pauseflow_nb.store.database import SCHEMA, named, reading, transaction
+from pauseflow_nb.store.database import SCHEMA, describe_database, reading, transaction
 from pauseflow_nb.store.search import create_index
 from pauseflow_nb.store.tables import metadata
 
@@ -37,7 +37,8 @@ def migrate(engine: sa.Engine) -> None:
         return
     if found is not None and found not in VERSIONS:
         raise StoreUnavailable(
-            named(engine), f"a newer pauseflow_nb made its tables (version {found}): upgrade this one with pip"
+            describe_database(engine),
+            f"a newer pauseflow_nb made its tables (version {found}): upgrade this one with pip",
         )
     with transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
@@ -57,7 +58,7 @@ def _create_schema(connection: sa.Connection) -> None:
             connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
         except sa.exc.ProgrammingError as problem:
             raise StoreUnavailable(
-                named(connection.engine),
+                describe_database(connection.engine),
                 f"{problem.orig}: grant CREATE on the database to its user, or create the schemas {SCHEMA} and "
                 f"{SCHEMA}_dbos AUTHORIZATION that user",
             ) from problem

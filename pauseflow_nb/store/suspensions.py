@@ -12,7 +12,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import decisions
-from pauseflow_nb.store.database import build_locks, iso, lock_row, name_keys, now, select_among
+from pauseflow_nb.store.database import build_locks, format_time, lock_row, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import callbacks, suspensions
 
@@ -215,7 +215,7 @@ def time_out_all(connection: sa.Connection, overdue: Sequence[Row], moment: floa
 
 def make_approval(by: str, comment: str | None, moment: float) -> dict[str, JSON]:
     """Describe one approval, as `given` holds it."""
-    return {"by": by, "at": iso(moment), "comment": comment, **facts_of(by)}
+    return {"by": by, "at": format_time(moment), "comment": comment, **facts_of(by)}
 
 
 def approve(connection: sa.Connection, suspension: Row, by: str, comment: str | None) -> list[dict[str, JSON]]:

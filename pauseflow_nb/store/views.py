@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from pauseflow_nb.actions import LINK_NAMES, USUAL_ACTIONS, allowed_links, button_labels, name_decision
 from pauseflow_nb.forms.controls import draw_json
-from pauseflow_nb.json_values import JSON, compact, json_text
+from pauseflow_nb.json_values import JSON, dump_compact, dump_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Links, Loss, merge_exports, waiting_state
 from pauseflow_nb.queues import QueuePlan, describe_missing_worker
 from pauseflow_nb.store import steps as runs
 from pauseflow_nb.store import workers
 from pauseflow_nb.store.damaged_rows import make_damaged_view, require_shape
-from pauseflow_nb.store.database import iso, now
+from pauseflow_nb.store.database import format_time, now
 from pauseflow_nb.store.executions import Row, name_children
 from pauseflow_nb.store.tables import executions, segments, suspensions
 from pauseflow_nb.store.triggers import name_starts
@@ -82,7 +82,7 @@ def _all_views(
     for view in views:
         require_shape(view)
     # A number that no JSON holds is found now, and not when the reply is written.
-    compact(views)
+    dump_compact(views)
     return views
 
 
@@ -108,9 +108,9 @@ def _view(
         "parameters": row.parameters,
         "state": row.state,
         "reason": row.reason,
-        "created_at": iso(row.created_at),
-        "started_at": iso(row.started_at),
-        "ended_at": iso(row.ended_at),
+        "created_at": format_time(row.created_at),
+        "started_at": format_time(row.started_at),
+        "ended_at": format_time(row.ended_at),
         "created_by": row.created_by,
         "trigger": trigger,
         "parent": row.parent,
@@ -178,8 +178,8 @@ def _steps(its_runs: list[Row], its_suspensions: list[Row]) -> dict[str, Any]:
             "runs": row.run,
             # With those that `max_retries` still allows; None: it never requested a rerun.
             "most_runs": max(budgets[row.step] + 1, row.run) if row.step in budgets else None,
-            "started_at": iso(row.started_at),
-            "ended_at": iso(row.ended_at),
+            "started_at": format_time(row.started_at),
+            "ended_at": format_time(row.ended_at),
             # A run under way has published nothing yet: what the one before it did stands.
             "exports": merge_exports(row.exports) if has_ended or not before else before["exports"],
             "notes": row.notes,
@@ -210,8 +210,8 @@ def _suspension(row: Row, links: LinksOf | None, revocations: int) -> dict[str, 
         "address": write_address((), row.step) or None,
         "step": row.step or None,
         "kind": row.kind,
-        "since": iso(row.since),
-        "deadline": iso(row.deadline),
+        "since": format_time(row.since),
+        "deadline": format_time(row.deadline),
         "on_timeout": row.on_timeout,
         "title": row.title,
         "message": row.message,
@@ -284,9 +284,9 @@ def format_data(data: JSON) -> dict[str, Any]:
     if data is None or data in ({}, []) or isinstance(data, str):
         return {"rows": [], "text": data or None}
     if isinstance(data, dict) and not any(isinstance(value, (dict, list)) for value in data.values()):
-        rows = [[name, each if isinstance(each, str) else json_text(each)] for name, each in data.items()]
+        rows = [[name, each if isinstance(each, str) else dump_json(each)] for name, each in data.items()]
         return {"rows": rows, "text": None}
-    return {"rows": [], "text": json_text(data, indent=2)}
+    return {"rows": [], "text": dump_json(data, indent=2)}
 
 
 def _settled(row: Row) -> dict[str, Any]:
@@ -295,7 +295,7 @@ def _settled(row: Row) -> dict[str, Any]:
         "state": row.state,
         "action": row.action,
         "settled_by": row.settled_by,
-        "settled_at": iso(row.settled_at),
+        "settled_at": format_time(row.settled_at),
     }
 
 
@@ -306,8 +306,8 @@ def _run(row: Row) -> dict[str, Any]:
         "segment": row.segment,
         "state": row.state,
         "attempts": row.attempts,
-        "started_at": iso(row.started_at),
-        "ended_at": iso(row.ended_at),
+        "started_at": format_time(row.started_at),
+        "ended_at": format_time(row.ended_at),
         "exports": merge_exports(row.exports),
         "notes": row.notes,
         "unsaved": row.unsaved,
@@ -320,8 +320,8 @@ def _compute_usage(its_segments: list[Row], its_suspensions: list[Row], moment: 
         {
             "segment": row.n,
             "state": row.how or row.state,
-            "started_at": iso(row.started_at),
-            "ended_at": iso(row.ended_at),
+            "started_at": format_time(row.started_at),
+            "ended_at": format_time(row.ended_at),
             "attempts": row.attempt,
             "compute_seconds": round(_compute(row, moment), 3),
         }

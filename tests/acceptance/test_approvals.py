@@ -10,7 +10,7 @@ from acceptance.road import Road
 from roads.rider import returned, shown
 
 from pauseflow_nb.engine.queue import Queue
-from pauseflow_nb.identity import account, signed_in
+from pauseflow_nb.identity import identify_account, identify_user
 from pauseflow_nb.settings import Settings
 
 pytestmark = pytest.mark.acceptance
@@ -44,7 +44,7 @@ def test_an_approval_does_not_count_for_a_sibling(road: Road) -> None:
     assert (asked["approvals"]["given"], asked["approvals"]["approvers"]) == ([], ["ann", "bob"])
 
 
-ME = account({}).removeprefix("user:")
+ME = identify_account({}).removeprefix("user:")
 
 
 def answer_as(pauseflow: Pauseflow, name: str, execution: str) -> int:
@@ -52,7 +52,7 @@ def answer_as(pauseflow: Pauseflow, name: str, execution: str) -> int:
     given = {key.removeprefix("PAUSEFLOW_").lower(): value for key, value in pauseflow.environment.items()}
     queue = Queue.open(Settings.load(flags={"data_dir": given["data_dir"]}, environment={}))
     try:
-        return queue.resume(execution, data={"value": True}, by=signed_in(name)).status
+        return queue.resume(execution, data={"value": True}, by=identify_user(name)).status
     finally:
         queue.close()
 

@@ -11,7 +11,7 @@ from engine.stage import ME, Stage, suspend
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
-from pauseflow_nb.json_values import compact
+from pauseflow_nb.json_values import dump_compact
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.api.events import Watcher
 from pauseflow_nb.store.database import reading, transaction
@@ -79,7 +79,7 @@ def test_it_is_shown_with_its_reason_and_the_rest_is_there(stage: Stage) -> None
         assert shown[execution]["state"] == ("hibernating" if damage == "a state to come" else "suspended"), damage
         assert shown[execution].keys() == shown[before].keys() | {"problem"}, damage
         assert stage.queue.view(execution, history=True)["problem"] == shown[execution]["problem"], damage
-    json.loads(compact(list(shown.values())))
+    json.loads(dump_compact(list(shown.values())))
 
 
 def test_the_clock_goes_on_with_the_others(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

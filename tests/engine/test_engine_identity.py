@@ -8,7 +8,7 @@ import pytest
 from engine.stage import Stage, at_once
 from engine.test_engine_answers import approvals, say
 
-from pauseflow_nb.identity import Who, signed_in
+from pauseflow_nb.identity import Who, identify_user
 
 SUDO = Who("user:root", "account", "sudo by bob")
 
@@ -28,12 +28,12 @@ print(queue.resume(sys.argv[1], by=Who(*sys.argv[2:])).status)
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (signed_in("bob"), Who("user:bob", "account")),
-        (signed_in("Bob"), signed_in("bob")),
-        (signed_in("bob "), signed_in("bob")),
-        (signed_in("b\u200bob"), signed_in("bob")),
-        (SUDO, signed_in("bob")),
-        (signed_in("bob"), SUDO),
+        (identify_user("bob"), Who("user:bob", "account")),
+        (identify_user("Bob"), identify_user("bob")),
+        (identify_user("bob "), identify_user("bob")),
+        (identify_user("b\u200bob"), identify_user("bob")),
+        (SUDO, identify_user("bob")),
+        (identify_user("bob"), SUDO),
         (SUDO, Who("user:root", "account")),
         (SUDO, Who("user:root", "account", "sudo by eve")),
         ("link", "link"),
@@ -47,11 +47,12 @@ def test_two_approvals_of_one_person_count_as_one(stage: Stage, first: str, seco
 
     assert (status, body["already"]) == (200, True)
     assert [each["by"] for each in approvals(stage, execution)["given"]] == [str(first)]
-    assert say(stage, execution, signed_in("ann"))[0] == 200
+    assert say(stage, execution, identify_user("ann"))[0] == 200
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("link", signed_in("link")), (signed_in("bob"), signed_in("user:bob")), (SUDO, "link")]
+    ("first", "second"),
+    [("link", identify_user("link")), (identify_user("bob"), identify_user("user:bob")), (SUDO, "link")],
 )
 def test_names_that_are_words_of_ours_are_other_people(stage: Stage, first: str, second: str) -> None:
     execution = stage.suspended(approvals=2)
@@ -64,22 +65,22 @@ def test_a_bare_link_is_no_approver_of_that_name(stage: Stage) -> None:
     execution = stage.suspended(approvers=["link", "clock"])
 
     assert say(stage, execution, "link")[0] == 403
-    assert say(stage, execution, signed_in("link"))[0] == 200
+    assert say(stage, execution, identify_user("link"))[0] == 200
 
 
-@pytest.mark.parametrize("approver", [signed_in("bob"), signed_in("BOB"), SUDO, Who("user:root", "account")])
+@pytest.mark.parametrize("approver", [identify_user("bob"), identify_user("BOB"), SUDO, Who("user:root", "account")])
 def test_who_started_it_through_sudo_may_not_approve_it(stage: Stage, approver: Who) -> None:
     stage.suspended(self_approval=False)  # the script of the step
     execution = stage.start("%%step first", "%%step ask", "%%step last", created_by=SUDO)
     assert stage.play(execution) == "ended"
 
     assert say(stage, execution, approver)[0] == 403
-    assert say(stage, execution, signed_in("eve"))[0] == 200
+    assert say(stage, execution, identify_user("eve"))[0] == 200
 
 
 def test_every_record_says_how_somebody_is_known(stage: Stage) -> None:
     execution = stage.suspended(approvals=3)
-    for by in ("link", SUDO, signed_in("ann")):
+    for by in ("link", SUDO, identify_user("ann")):
         say(stage, execution, by)
 
     view = stage.queue.view(execution, history=True)

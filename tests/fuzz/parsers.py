@@ -24,14 +24,14 @@ from fuzz.values import (
 from hypothesis import strategies as st
 
 from pauseflow_nb.cli.parameter_flags import resolve_parameters
-from pauseflow_nb.durations import LONGEST, SHORTEST, duration, milliseconds, seconds
+from pauseflow_nb.durations import LONGEST, SHORTEST, parse_duration, parse_milliseconds, parse_seconds
 from pauseflow_nb.errors import InvalidBody, InvalidDuration, InvalidParameter, InvalidSetting, UnknownLink
 from pauseflow_nb.forms import schema as our_schemas
 from pauseflow_nb.forms.codec import initial_entries, read_form, read_pairs
 from pauseflow_nb.forms.controls import draw
 from pauseflow_nb.forms.fields import fields_of
 from pauseflow_nb.forms.lax import wrap_value
-from pauseflow_nb.json_values import compact, require_json
+from pauseflow_nb.json_values import dump_compact, require_json
 from pauseflow_nb.links import ACTIONS, Claim, Signer
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.public.bodies import parse_body, parse_json, parse_pairs
@@ -45,7 +45,7 @@ __all__ = ["TARGETS", "bodies", "content_types", "require_storable"]
 def require_storable(value: Any) -> None:
     """Whatever is read from a request has to fit into the database, the notebook and every list."""
     require_json("what was read", value)
-    compact(value).encode()
+    dump_compact(value).encode()
 
 
 # Bodies
@@ -273,7 +273,7 @@ _spans = st.one_of(
 
 
 def _check_duration(value: Any) -> None:
-    for read in (duration, milliseconds, seconds):
+    for read in (parse_duration, parse_milliseconds, parse_seconds):
         with contextlib.suppress(InvalidDuration):
             assert SHORTEST <= read(value) <= LONGEST
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from pauseflow_nb.errors import NotStorable, StorageFull, StoreUnavailable
-from pauseflow_nb.store.database import named, now, open_engine, reading, transaction
+from pauseflow_nb.store.database import describe_database, now, open_engine, reading, transaction
 from pauseflow_nb.store.migrate import migrate
 from pauseflow_nb.store.tables import audit, workers
 
@@ -228,7 +228,7 @@ def test_a_database_that_is_not_there(postgresql: str) -> None:
 
 
 def test_a_message_never_shows_the_password() -> None:
-    assert "secret" not in named(open_engine("postgresql://me:secret@127.0.0.1:9/none"))
+    assert "secret" not in describe_database(open_engine("postgresql://me:secret@127.0.0.1:9/none"))
 
 
 def test_a_new_file_that_another_process_switches_to_wal_is_waited_for(tmp_path: Path) -> None:

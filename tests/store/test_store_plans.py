@@ -64,5 +64,5 @@ def test_an_index_finds_what_runs_where_statistics_say_that_all_are_alike(sqlite
             executions.add(connection, f"{n:012x}", by="user:ann", parameters={}, steps=[], options={}, **plain)
         connection.exec_driver_sql("ANALYZE")
 
-    assert "executions_by_state" in " ".join(plans(engine, changes.running))
+    assert "executions_by_state" in " ".join(plans(engine, changes.list_running))
     engine.dispose()

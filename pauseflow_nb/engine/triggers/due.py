@@ -11,7 +11,7 @@ from pauseflow_nb.engine.triggers.schedule import Schedule
 from pauseflow_nb.engine.triggers.starting import describe_last, start_execution
 from pauseflow_nb.errors import PauseflowError, StoreUnavailable, UnknownTrigger
 from pauseflow_nb.store import triggers
-from pauseflow_nb.store.database import iso, now, reading
+from pauseflow_nb.store.database import format_time, now, reading
 from pauseflow_nb.store.executions import Row
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class _Due:
             self.store.change(self._note)
             return None
         event = {**Schedule.from_json(self.row.schedule).describe_time(self.row.next_at), "manual": False}
-        key = f"due {iso(self.row.next_at)}"
+        key = f"due {format_time(self.row.next_at)}"
         started = start_execution(self.store, self.row, event, key=key, check=self._may_start, changes=self._move_on)
         return None if started is None or started.is_earlier else started.execution
 

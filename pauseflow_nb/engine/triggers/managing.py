@@ -27,7 +27,7 @@ from pauseflow_nb.errors import (
 from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import keys, triggers
-from pauseflow_nb.store.database import iso, now, reading
+from pauseflow_nb.store.database import format_time, now, reading
 from pauseflow_nb.store.executions import Row
 
 #: The possible events of an HTTP trigger.
@@ -92,7 +92,7 @@ def add(store: OpenStore, new: NewTrigger, *, by: str) -> dict[str, Any]:
         if new.schedule is not None:
             next_at = new.schedule.find_next(moment, anchor=moment)
             if next_at is None:
-                raise InvalidSchedule("at", iso(new.schedule.at), "has passed: give a time in the future")
+                raise InvalidSchedule("at", format_time(new.schedule.at), "has passed: give a time in the future")
             timing = {"schedule": new.schedule.to_json(), "missed": new.missed, "overlap": new.overlap}
             values.update(kind="schedule", next_at=next_at, **timing)
         triggers.add(connection, id=id_, created_at=moment, **values)
@@ -219,7 +219,7 @@ def run(store: OpenStore, trigger: str, *, data: JSON = None) -> str:
         event = {**Schedule.from_json(row.schedule).describe_time(moment), "manual": True}
     else:
         event = {"method": "POST", "path": None, "query": {}, "headers": {}, "body": data, "body_raw": None}
-        event |= {"client_ip": None, "url": None, "received_at": iso(moment), "manual": True}
+        event |= {"client_ip": None, "url": None, "received_at": format_time(moment), "manual": True}
         event = data if row.options.get("event") == "body" else event
     started = start_execution(store, row, event)
     assert started is not None
@@ -326,7 +326,7 @@ def _view(row: Row, urls: _Urls | None) -> dict[str, Any]:
     schedule = None
     if row.schedule is not None:
         stored = dict.fromkeys(("cron", "zone", "every_seconds", "at")) | row.schedule
-        schedule = {**stored, "at": iso(stored["at"])}
+        schedule = {**stored, "at": format_time(stored["at"])}
     return {
         "id": row.id,
         "kind": row.kind,
@@ -339,9 +339,9 @@ def _view(row: Row, urls: _Urls | None) -> dict[str, Any]:
         "overlap": row.overlap,
         "waits": bool(row.options.get("waits")),
         "event": row.options.get("event", "request") if row.kind == "http" else None,
-        "next_at": iso(row.next_at),
+        "next_at": format_time(row.next_at),
         "last": row.last,
-        "created_at": iso(row.created_at),
+        "created_at": format_time(row.created_at),
         "created_by": row.created_by,
         "url": urls.make(row) if urls is not None and row.kind == "http" else None,
     }

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from pauseflow_nb.durations import duration
+from pauseflow_nb.durations import parse_duration
 from pauseflow_nb.errors import InvalidSchedule
 from pauseflow_nb.json_values import JSON
 
@@ -53,7 +53,7 @@ class Schedule:
             raise InvalidSchedule("tz", zone, "has no meaning for an interval, which is the same in every time zone")
         tz = _find_zone(zone or "UTC")
         if every is not None:
-            seconds = duration(every, what="every").total_seconds()
+            seconds = parse_duration(every, what="every").total_seconds()
             if seconds < 1:
                 raise InvalidSchedule("every", every, "must be at least 1s")
             return cls(every_seconds=seconds)

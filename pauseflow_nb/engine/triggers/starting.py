@@ -14,7 +14,7 @@ from pauseflow_nb.errors import InvalidNotebook, StoreUnavailable
 from pauseflow_nb.identity import Who
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.store import triggers
-from pauseflow_nb.store.database import iso, now
+from pauseflow_nb.store.database import format_time, now
 from pauseflow_nb.store.executions import Row
 
 #: Options of a trigger that its executions take over.
@@ -101,7 +101,13 @@ def describe_last(
 ) -> dict[str, JSON]:
     """Describe the result of the last due time or request, for the list of triggers."""
     text = None if problem is None else str(problem)
-    return {"what": what, "at": iso(now(connection)), "due": iso(due), "execution": execution, "text": text}
+    return {
+        "what": what,
+        "at": format_time(now(connection)),
+        "due": format_time(due),
+        "execution": execution,
+        "text": text,
+    }
 
 
 def _plan(trigger: Row) -> Plan:

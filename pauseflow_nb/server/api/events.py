@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pauseflow_nb.engine.outage import Outage
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.server.lazy_queue import LazyQueue
-from pauseflow_nb.store.changes import Line, Standing, last_lines, running, standing
+from pauseflow_nb.store.changes import Line, Standing, find_standings, list_last_lines, list_running
 from pauseflow_nb.store.database import reading
 
 #: The schema of the events, for `EventLogger.register_event_schema`.
@@ -99,14 +99,14 @@ class Watcher:
     def poll(self, connection: sa.Connection) -> list[dict[str, JSON]]:
         """Return the changes since the last poll, one entry for each execution; none at the first poll."""
         lines = self._new_lines(connection)
-        moving = running(connection)
+        moving = list_running(connection)
         changed: dict[str, list[Line]] = {}
         for line in lines:
             changed.setdefault(line.execution, []).append(line)
         stands = {found.execution: found for found in moving}
         missing = [execution for execution in changed if execution not in stands]
         if missing:
-            stands |= {found.execution: found for found in standing(connection, missing)}
+            stands |= {found.execution: found for found in find_standings(connection, missing)}
         progressed = self._find_progress(moving)
         return [
             _make_change(stands[execution], changed.get(execution, []))
@@ -115,11 +115,11 @@ class Watcher:
         ]
 
     def _new_lines(self, connection: sa.Connection) -> list[Line]:
-        lines = last_lines(connection, _FEW)
+        lines = list_last_lines(connection, _FEW)
         known = self._seen
         lowest = min((line.id for line in known or ()), default=0)
         if known is not None and len(lines) == _FEW and lines[0].id > lowest:
-            lines = last_lines(connection, _MANY, lowest)
+            lines = list_last_lines(connection, _MANY, lowest)
         self._seen = set(lines[-_FEW:])
         if known is None:
             return []

@@ -8,7 +8,7 @@ from tornado.httputil import HTTPServerRequest
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.runner.masking import Mask
 from pauseflow_nb.server.public.bodies import Body, parse_pairs
-from pauseflow_nb.store.database import iso
+from pauseflow_nb.store.database import format_time
 
 #: Words in the names of headers that contain secrets of the sender, such as `X-Api-Key` and `X-Amz-Security-Token`. Signatures
 #: such as `X-Hub-Signature-256` stay, because a notebook may check them.
@@ -39,7 +39,7 @@ def envelope(request: HTTPServerRequest, body: Body, *, by: str) -> dict[str, JS
         "body_raw": body.raw,
         "client_ip": request.remote_ip or "",
         "url": _MASK.text(_decode_unescaped(request.full_url())),
-        "received_at": iso(time.time()),
+        "received_at": format_time(time.time()),
         "by": by,
     }
 

@@ -12,7 +12,7 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.triggers.managing import read_response, read_url, start_by_request
 from pauseflow_nb.engine.triggers.starting import Started
 from pauseflow_nb.errors import StoreUnavailable, TooManyWaiting
-from pauseflow_nb.json_values import JSON, json_text
+from pauseflow_nb.json_values import JSON, dump_json
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.public.bodies import Body
 from pauseflow_nb.server.public.envelope import envelope
@@ -153,7 +153,7 @@ def write_response(handler: StartHandler, response: dict[str, Any]) -> None:
     elif isinstance(body, str):
         kind, data = "text/plain; charset=UTF-8", body.encode()
     else:
-        kind, data = "application/json; charset=UTF-8", b"" if body is None else json_text(body).encode()
+        kind, data = "application/json; charset=UTF-8", b"" if body is None else dump_json(body).encode()
     handler.set_header("Content-Type", kind)
     for name, value in headers.items():
         handler.set_header(name, value)

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from tornado.web import RequestHandler
 
-from pauseflow_nb.json_values import JSON, json_text
+from pauseflow_nb.json_values import JSON, dump_json
 from pauseflow_nb.server.http_errors import RETRY_AFTER_SECONDS, status_of
 from pauseflow_nb.server.public.page import OURS, Landing, content_security_policy, render_notice
 
@@ -38,7 +38,7 @@ def write_json(handler: RequestHandler, status: int, body: JSON) -> None:
     """Write JSON as the response; it is always valid."""
     handler.set_status(status)
     handler.set_header("Content-Type", "application/json; charset=UTF-8")
-    handler.write(json_text(body))
+    handler.write(dump_json(body))
 
 
 def write_page(handler: RequestHandler, status: int, html: str, landing: Landing = OURS) -> None:

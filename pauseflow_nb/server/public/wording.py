@@ -11,7 +11,7 @@ from pauseflow_nb.actions import name_decision
 from pauseflow_nb.durations import format_duration
 from pauseflow_nb.forms.controls import count_problems
 from pauseflow_nb.identity import name_trigger
-from pauseflow_nb.json_values import JSON, json_text
+from pauseflow_nb.json_values import JSON, dump_json
 
 #: The result of `Queue.claim_page`, and the `evidence`.
 Facts: TypeAlias = dict[str, Any]
@@ -190,7 +190,7 @@ def describe_start(facts: Facts) -> str:
 def list_parameters(parameters: Mapping[str, JSON]) -> list[tuple[str, str]]:
     """List the parameters; values whose names suggest secrets are masked."""
     return [
-        (name, _HIDDEN if _SECRET.search(name) else each if isinstance(each, str) else json_text(each))
+        (name, _HIDDEN if _SECRET.search(name) else each if isinstance(each, str) else dump_json(each))
         for name, each in (parameters or {}).items()
     ]
 
@@ -256,7 +256,7 @@ def _describe_timeout(facts: Facts) -> str:
     if facts["kind"] == "pause":
         return "the cell that waits gets an error"
     if facts["on_timeout"] == "resume":
-        default = "" if facts["default"] is None else f", with {json_text(facts['default'])} as the answer"
+        default = "" if facts["default"] is None else f", with {dump_json(facts['default'])} as the answer"
         return f"the run continues{default}"
     return {"fail": "the run fails"}.get(facts["on_timeout"], "the run is cancelled")
 
