@@ -16,7 +16,7 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 @pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
 def test_variables_of_the_environment_name_nobody(variable: str) -> None:
-    program = "from pauseflow_nb.identity import account; print(account())"
+    program = "from pauseflow_nb.identity import identify_account; print(identify_account())"
     printed = subprocess.check_output(
         [sys.executable, "-c", program], env={**os.environ, variable: "somebody-else"}, text=True
     )
@@ -27,7 +27,7 @@ def test_variables_of_the_environment_name_nobody(variable: str) -> None:
 def test_an_account_without_a_name_is_its_number() -> None:
     if os.getuid() != 0:
         pytest.skip("only root may become another user")
-    program = "import os, pwd; from pauseflow_nb.identity import account; os.setuid(54321); print(account())"
+    program = "import os, pwd; from pauseflow_nb.identity import identify_account; os.setuid(54321); print(identify_account())"
 
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "user:54321\n"
 
