@@ -8,6 +8,7 @@ lost, and a pooler such as PgBouncer may not deliver any.
 import importlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.02
 #: Seconds after which a thread that waits for notifications looks whether the worker has stopped.
 _LISTEN_SECONDS = 0.5
+#: Seconds after which a connection to an SQLite file is opened again, in case that the file was replaced.
+_REOPEN_SECONDS = 1.0
+#: Seconds that a stopping worker waits for the thread, which may be connecting to a host that does not answer.
+_JOIN_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 
 
@@ -104,7 +109,7 @@ class JobWatch:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_JOIN_SECONDS)
 
     def _run(self, watch: Callable[[], None]) -> None:
         while not self._stop.is_set():
@@ -115,9 +120,10 @@ class JobWatch:
                 self._stop.wait(_RETRY_SECONDS)
 
     def _watch_file(self) -> None:
+        until = time.monotonic() + _REOPEN_SECONDS
         with self._engine.connect() as connection:
             seen = None
-            while not self._stop.wait(_LOOK_SECONDS):
+            while not self._stop.wait(_LOOK_SECONDS) and time.monotonic() < until:
                 version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
                 if version != seen and has_queued(connection, self._queues):
                     self._wake()
@@ -136,6 +142,11 @@ class JobWatch:
             self._outage.ended()
             # A job may have been queued while nobody listened.
             self._wake()
-            while not self._stop.is_set():
-                for _ in driver.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
-                    self._wake()
+            try:
+                while not self._stop.is_set():
+                    for _ in driver.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
+                        self._wake()
+            except Exception:
+                # Otherwise SQLAlchemy logs that it cannot roll a lost connection back.
+                connection.invalidate()
+                raise

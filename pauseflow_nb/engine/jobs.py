@@ -37,8 +37,10 @@ T = TypeVar("T")
 
 _NOTIFY = sa.select(sa.func.pg_notify(CHANNEL, ""))
 _HAS_QUEUED = sa.text(
-    "SELECT 1 FROM workflow_status WHERE status = 'ENQUEUED' AND queue_name IN :queues LIMIT 1"
-).bindparams(sa.bindparam("queues", expanding=True))
+    # Both conditions: SQLite uses DBOS's partial index only if the condition of the index is in the query.
+    "SELECT 1 FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND status = 'ENQUEUED'"
+    " AND queue_name IN :queues LIMIT 1"
+).bindparams(sa.bindparam("queues", expanding=True, type_=sa.String))
 
 
 class Jobs:

@@ -327,14 +327,25 @@ def _limit_jobs(dbos: DBOS, names: Sequence[str], most: int) -> None:
     database, active = dbos._sys_db, dbos._active_workflows_set  # noqa: SLF001
     read = database.get_queue
 
+    def set_room(queue: Any) -> None:
+        if queue is not None and queue.name in names:
+            elsewhere = sum(active.count_for_queue(other) for other in names if other != queue.name)
+            queue._worker_concurrency = max(most - elsewhere, 0)  # noqa: SLF001
+
     def get_queue(name: str, **options: Any) -> Any:
         queue = read(name, **options)
-        if queue is not None and name in names:
-            elsewhere = sum(active.count_for_queue(other) for other in names if other != name)
-            queue._worker_concurrency = max(most - elsewhere, 0)  # noqa: SLF001
+        set_room(queue)
         return queue
 
+    start = database.start_queued_workflows
+
+    def start_queued_workflows(queue: Any, *arguments: Any, **options: Any) -> Any:
+        # Again: DBOS has read the queue before it waited for this poll.
+        set_room(queue)
+        return start(queue, *arguments, **options)
+
     database.get_queue = get_queue  # type: ignore[method-assign]
+    database.start_queued_workflows = start_queued_workflows  # type: ignore[method-assign]
 
 
 _worker: _Worker | None = None

@@ -1,8 +1,10 @@
 """A worker takes a job as soon as it is queued, and finds it by polling where nothing wakes it."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +122,43 @@ def test_a_file_is_not_polled_for_the_jobs_of_other_queues(sqlite_settings: Sett
     queue.close()
 
     assert other.count == 0
+
+
+def test_a_look_for_jobs_reads_no_finished_ones(sqlite_settings: Settings) -> None:
+    queue = Queue.open(sqlite_settings)
+    queue.start(plan("x = 1"))
+    seen: list[str] = []
+    with queue.engine.connect() as connection:
+        compiled = jobs._HAS_QUEUED.bindparams(queues=[QUEUE]).compile(
+            connection, compile_kwargs={"render_postcompile": True, "literal_binds": True}
+        )
+        seen = [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]
+        assert jobs.has_queued(connection, [QUEUE])
+    queue.close()
+
+    assert "idx_workflow_status_in_flight" in " ".join(seen)
+
+
+def test_a_file_that_was_replaced_is_watched(sqlite_settings: Settings, wait_until: Any) -> None:
+    queue = Queue.open(sqlite_settings)
+    queue.start(plan("x = 1"))
+    path = Path(str(queue.engine.url.database))
+    with (wakes := Wakes(queue)).watch:
+        wait_until(lambda: wakes.count > 0, description="the job is noticed")
+        queue.engine.dispose()
+        copy = shutil.copy(path, path.with_suffix(".copy"))
+        for name in (f"{path}-wal", f"{path}-shm"):
+            Path(name).unlink(missing_ok=True)
+        Path(copy).replace(path)
+        before = wakes.count
+
+        def is_noticed() -> bool:
+            queue.start(plan("x = 1"))
+            time.sleep(0.1)
+            return wakes.count > before + 1
+
+        wait_until(is_noticed, description="jobs in the new file are noticed")
+    queue.close()
 
 
 def test_a_connection_that_breaks_is_opened_again(stage: Stage, listens: Callable[[Wakes], None]) -> None:
