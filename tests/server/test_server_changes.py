@@ -98,6 +98,17 @@ def test_ids_that_are_used_again_are_seen_again(watcher: Look, queue: Queue, sta
     assert [change["execution"] for change in watcher()] == [execution]
 
 
+def test_more_ids_used_again_than_one_look_reads_are_all_seen(watcher: Look, queue: Queue, stage: Any) -> None:
+    for _ in range(50):
+        stage.begun()
+    watcher()
+    queue.change(lambda connection: connection.execute(sa.delete(audit)))
+
+    started = {stage.begun() for _ in range(50)}
+
+    assert {change["execution"] for change in watcher()} == started
+
+
 def test_ids_that_are_used_again_before_the_next_look_are_seen_again(watcher: Look, queue: Queue, stage: Any) -> None:
     stage.begun()
     watcher()

@@ -118,8 +118,8 @@ class Watcher:
         lines = list_last_lines(connection, _FEW)
         known = self._seen
         lowest = min((line.id for line in known or ()), default=0)
-        if known is not None and len(lines) == _FEW and lines[0].id > lowest:
-            lines = list_last_lines(connection, _MANY, lowest)
+        if known is not None and len(lines) == _FEW and lines[0] not in known:
+            lines = list_last_lines(connection, _MANY, lowest if known.intersection(lines) else 0)
         self._seen = set(lines[-_FEW:])
         if known is None:
             return []
