@@ -135,7 +135,10 @@ class _Commands(click.Group):
                 [
                     ("pauseflow run train.ipynb done.ipynb -p alpha 0.6", "run with a parameter, and wait for answers"),
                     ("pauseflow list --state suspended", "list what waits for an answer"),
-                    ("pauseflow resume fc7e --data '{\"ok\": true}'", "answer; the beginning of an id is enough"),
+                    (
+                        "pauseflow resume fc7e --data '{\"ok\": true}' --wait",
+                        "answer; the beginning of an id is enough",
+                    ),
                     ("pauseflow retry fc7e --with corrected.ipynb", "continue after an error in a cell"),
                 ]
             )

@@ -49,7 +49,9 @@ def run_with_progress(
             supply=supply,
         )
     if view["ended_at"] is None and not queue.has_runner(execution):
-        progress.print_line(describe_stranded(queue.find_queue(execution)))
+        answers = view["state"] == "suspended" and any(each.get("resume_url") for each in view["suspended"])
+        or_here = f", or answer with `pauseflow resume {execution} --wait`" if answers else ""
+        progress.print_line(describe_stranded(queue.find_queue(execution)) + or_here)
     return view, bool(control.request) and not view["ended_at"]
 
 

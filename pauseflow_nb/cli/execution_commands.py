@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,8 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     found = queue.view(execution, history=history, envelopes=as_json)
     if not state:
         print_execution(found, as_json=as_json, flags=format_flags(settings))
+        if not as_json:
+            _warn_of_dead_links(queue, found)
         return
     reports = queue.variables(execution)
     if as_json:
@@ -118,6 +121,13 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
         if reports
         else "\nno variables are saved, because there is no checkpoint yet"
     )
+
+
+def _warn_of_dead_links(queue: "Queue", execution: Mapping[str, Any]) -> None:
+    has_links = any(suspension.get("resume_url") for suspension in execution["suspended"])
+    if has_links and queue.settings.public_url is None and queue.live_server_url() is None:
+        answer = f"`pauseflow resume {execution['id']} --wait{format_flags(queue.settings)}`"
+        print_lines(f"  nobody answers these links now: start `pauseflow serve`, or answer with {answer}")
 
 
 @click.command()

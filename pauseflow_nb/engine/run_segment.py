@@ -379,10 +379,10 @@ class Segments:
     def _find_reason_to_end_kernel(self, segment: Row) -> str | None:
         """Return why a pause may not keep the kernel of a segment; None if it may."""
         if self._keeper is None:
-            return "this command ends at the pause, and the kernel with it"
+            return "its kernel cannot wait instead: this command ends at the pause"
         if segment.bound is not None or self._keeper.has_room():
             return None
-        return f"no further kernel can be kept: {self._keeper.most} are (setting `kept_kernels`)"
+        return f"its kernel cannot wait instead: {self._keeper.most} are kept already, see the setting `kept_kernels`"
 
     def _require_place(self, claimed: _Claimed) -> None:
         execution = claimed.execution

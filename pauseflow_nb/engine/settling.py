@@ -370,7 +370,7 @@ class Settling:
             return self._respond(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")
         if suspension.action == callback.action:
             return self._respond(200, claim, action=suspension.action, already=True)
-        error = f"the other decision came first: {suspension.action}"
+        error = f"the other decision came first: {suspension.action}; your answer changed nothing"
         return self._respond(409, claim, action=suspension.action, error=error)
 
     def _over(self, claim: Claim, error: str) -> Response:

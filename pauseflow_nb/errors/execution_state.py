@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from pauseflow_nb.errors.root import PauseflowError
 
+#: How an execution continues that is `queued`.
+_QUEUED = "it is queued and continues when a worker takes it; `pauseflow serve` starts one"
+
 
 class UnknownExecution(PauseflowError, LookupError):
     """No execution has this id."""
@@ -99,8 +102,10 @@ class NotSuspended(PauseflowError, RuntimeError):
 
     def __str__(self) -> str:
         step = f" in step {self.step!r}" if self.step else ""
+        if self.state == "queued":
+            return f"execution {self.execution} does not wait for an answer{step}: {_QUEUED}"
         has_ended = self.state in ("completed", "failed", "cancelled")
-        shows = "what happened" if has_ended or self.state in ("queued", "running") else "what it waits for"
+        shows = "what happened" if has_ended or self.state == "running" else "what it waits for"
         return (
             f"execution {self.execution} does not wait for an answer{step}: it is {self.state}; "
             f"`pauseflow show {self.execution}` shows {shows}"
@@ -133,6 +138,8 @@ class CannotRetry(PauseflowError, RuntimeError):
             return f"execution {self.execution} is {self.state}: name the step to go back to with --from STEP"
         if self.state in {"completed", "cancelled"}:
             return f"execution {self.execution} has not failed, it is {self.state}: go back with --from STEP"
+        if self.state == "queued":
+            return f"execution {self.execution} has not ended, {_QUEUED}"
         return f"execution {self.execution} has not ended, it is {self.state}: wait for its end, or cancel or fork it"
 
 

@@ -320,7 +320,7 @@ class ExecutionMode:
 
     def _complete(self, reason: str) -> str:
         unkept = self.briefing.unkept
-        return f"{reason}, and {unkept}" if unkept and not self.briefing.strict else reason
+        return f"{reason} ({unkept})" if unkept and not self.briefing.strict else reason
 
     def _add_maker(self, unsaved: Unsaved, coming: set[str]) -> Unsaved:
         if unsaved.fate != "lost" or unsaved.cell is not None:

@@ -77,7 +77,7 @@ class StepExports(Mapping[str, Any]):
 
     def _missing(self, name: str) -> str:
         if name == "data":
-            return f"step {self._step!r} has no data: it has not been answered"
+            return f"step {self._step!r} has no data: it has not asked anything, or has not been answered"
         if f"${name}" in list(self):
             return f"step {self._step!r} has no export {name!r}: did you mean '${name}'?"
         return f"step {self._step!r} has no export {name!r}, only: {', '.join(self) or 'none'}"

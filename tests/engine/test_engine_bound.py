@@ -188,7 +188,7 @@ def test_beyond_the_setting_no_kernel_may_be_kept_and_the_kernel_is_told_why(sta
         briefing = stage.script.briefings[-1]
         return briefing.may_keep, briefing.unkept
 
-    full = "no further kernel can be kept: 0 are (setting `kept_kernels`)"
+    full = "its kernel cannot wait instead: 0 are kept already, see the setting `kept_kernels`"
     assert may_keep(Keeper(1)) == (True, "")
     assert may_keep(Keeper(0)) == (False, full)
-    assert may_keep(None) == (False, "this command ends at the pause, and the kernel with it")
+    assert may_keep(None) == (False, "its kernel cannot wait instead: this command ends at the pause")

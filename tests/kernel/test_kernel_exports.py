@@ -109,7 +109,10 @@ def test_data_can_be_read_by_attribute(headless: HeadlessT) -> None:
 def test_a_step_that_was_not_answered_has_no_data(kernel: Any) -> None:
     kernel.run("%%step a\n1")
 
-    assert str(kernel.run("steps.a.data").error) == "step 'a' has no data: it has not been answered"
+    assert (
+        str(kernel.run("steps.a.data").error)
+        == "step 'a' has no data: it has not asked anything, or has not been answered"
+    )
 
 
 def test_an_export_named_data_is_there_until_somebody_answers() -> None:

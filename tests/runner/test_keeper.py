@@ -97,7 +97,7 @@ def test_the_step_fails_with_a_reason_if_no_kernel_may_be_kept(rehearse: Any) ->
     end = rehearsal.run()
 
     assert (end.kind, end.failure.type if end.failure else None) == ("failed", "Unsaveable")
-    assert "and no further kernel can be kept. Make it in a `%%setup` cell" in str(end.failure)
+    assert "(no further kernel can be kept). Make it in a `%%setup` cell" in str(end.failure)
 
 
 def test_it_has_room_for_so_many(keeper: Keeper, rehearse: Any) -> None:
