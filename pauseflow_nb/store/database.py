@@ -196,7 +196,10 @@ def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _(_connection: object, record: Any) -> None:
-        record.info["inode"] = path.stat().st_ino
+        try:
+            record.info["inode"] = path.stat().st_ino
+        except FileNotFoundError:
+            raise _explain_missing_file(str(path)) from None
 
     @sa.event.listens_for(engine, "checkout")
     def _(_connection: object, record: Any, _proxy: object) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -272,3 +273,25 @@ def test_of_many_that_open_a_new_file_at_once_none_is_refused(tmp_path: Path) ->
             thread.join()
 
     assert problems == []
+
+
+def test_a_file_that_is_deleted_while_it_is_opened_is_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    engine = open_engine(f"sqlite:///{path}")
+    connect = sqlite3.connect
+
+    class Losing(sqlite3.Connection):
+        """Its file is deleted after the last statement that opens it."""
+
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            done = super().execute(*arguments)
+            if "synchronous" in arguments[0]:
+                path.unlink()
+            return done
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **options: connect(*given, factory=Losing, **options))
+
+    with pytest.raises(StoreUnavailable, match="the file was deleted"), reading(engine):
+        pass
