@@ -7,6 +7,8 @@ import inspect
 import pickle
 from pathlib import Path
 
+import pytest
+
 from pauseflow_nb import errors
 from pauseflow_nb.errors import (
     AllowanceReached,
@@ -255,3 +257,8 @@ def test_no_module_raises_a_bare_exception() -> None:
             if ast.unparse(node.exc.func) in {"Exception", "BaseException", "SystemError"}:
                 found.append(f"{file.name}:{node.lineno}")
     assert found == []
+
+
+@pytest.mark.parametrize("error", [errors.NotSuspended("fc7e", "queued"), errors.CannotRetry("fc7e", "queued")])
+def test_a_queued_execution_says_how_it_continues(error: Exception) -> None:
+    assert "it is queued and continues when a worker takes it; `pauseflow serve` starts one" in str(error)

@@ -14,6 +14,7 @@ from pauseflow_nb.cli.completion import complete_files, complete_open_steps, com
 from pauseflow_nb.cli.options import (
     COMPLETED,
     WholeNumberBetween,
+    advise_answer,
     exit_code,
     format_flags,
     open_queue,
@@ -126,8 +127,8 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 def _warn_of_dead_links(queue: "Queue", execution: Mapping[str, Any]) -> None:
     has_links = any(suspension.get("resume_url") for suspension in execution["suspended"])
     if has_links and queue.settings.public_url is None and queue.live_server_url() is None:
-        answer = f"`pauseflow resume {execution['id']} --wait{format_flags(queue.settings)}`"
-        print_lines(f"  nobody answers these links now: start `pauseflow serve`, or answer with {answer}")
+        answer = advise_answer(execution["id"], queue.settings)
+        print_lines(f"  nobody answers these links now: start `pauseflow serve`, or {answer}")
 
 
 @click.command()

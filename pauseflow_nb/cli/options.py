@@ -165,6 +165,11 @@ def format_flags(settings: Settings) -> str:
     return "".join(f" --{name.replace('_', '-')} {shlex.quote(settings.shown(name))}" for name in named)
 
 
+def advise_answer(execution: str, settings: Settings) -> str:
+    """Write the command that answers without a server, which the links need."""
+    return f"answer with `pauseflow resume {execution} --wait{format_flags(settings)}`"
+
+
 def open_queue(settings: Settings) -> "Queue":
     """Open the store."""
     from pauseflow_nb.engine.queue import Queue  # imports SQLAlchemy, which only commands that open the store need

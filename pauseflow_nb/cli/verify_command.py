@@ -75,7 +75,7 @@ def _read(notebook: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise NotebookNotFound(notebook) from None
     except (OSError, ValueError, RecursionError) as problem:
-        raise InvalidNotebook(notebook, f"it is not JSON ({problem})") from None
+        raise InvalidNotebook(notebook, f"it cannot be read as JSON ({problem})") from None
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
         raise InvalidNotebook(notebook, "it has no list of cells")
     if not isinstance(document.get("metadata"), dict):

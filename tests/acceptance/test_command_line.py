@@ -62,7 +62,12 @@ class TestExitCodes:
         ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), "out.ipynb", "--until-pause")
 
         assert ended.code == 75
-        assert "no worker is running to continue this: run `pauseflow serve`" in ended.stderr
+        execution = ended.stdout.split()[1] if ended.stdout.startswith("execution") else ended.stderr.split()[1]
+        answer = f"or answer with `pauseflow resume {execution} --wait"
+        assert f"no worker is running to continue this: run `pauseflow serve`, {answer}" in ended.stderr
+        assert (
+            f"nobody answers these links now: start `pauseflow serve`, {answer}" in pauseflow("show", execution).stdout
+        )
 
     def test_2_for_a_flag_that_does_not_exist(self, pauseflow: Pauseflow) -> None:
         assert pauseflow("run", "in.ipynb", "--no-such-flag").code == 2
