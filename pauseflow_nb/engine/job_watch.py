@@ -2,7 +2,7 @@
 
 On PostgreSQL the transaction that queues a job notifies the workers. On SQLite a worker looks fifty times a second
 whether any process has committed, which needs no query and no lock. Polling continues beside it: a notification may be
-lost, and a pooler such as PgBouncer may not deliver any.
+lost, and a pooler such as PgBouncer delivers none.
 """
 
 import importlib
@@ -17,6 +17,7 @@ from dbos import DBOS
 
 from pauseflow_nb.engine.jobs import CHANNEL, has_queued
 from pauseflow_nb.engine.outage import Outage
+from pauseflow_nb.store.database import is_pooled
 
 log = logging.getLogger(__name__)
 
@@ -134,19 +135,26 @@ class JobWatch:
 
     def _listen(self) -> None:
         with self._engine.connect() as connection:
-            # It waits for as long as the worker lives: it must not take a place in the pool.
-            connection.detach()
-            driver: Any = connection.connection.dbapi_connection
-            driver.autocommit = True
-            driver.execute(f"LISTEN {CHANNEL}")
-            self._outage.ended()
-            # A job may have been queued while nobody listened.
-            self._wake()
-            try:
-                while not self._stop.is_set():
-                    for _ in driver.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
-                        self._wake()
-            except Exception:
-                # Otherwise SQLAlchemy logs that it cannot roll a lost connection back.
-                connection.invalidate()
-                raise
+            if not is_pooled(connection):
+                self._wake_when_notified(connection)
+                return
+        # A pooler passes no notification on, and a session of its that listened would do so for ever.
+        self._stop.wait()
+
+    def _wake_when_notified(self, connection: sa.Connection) -> None:
+        # It waits for as long as the worker lives: it must not take a place in the pool.
+        connection.detach()
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+        driver.execute(f"LISTEN {CHANNEL}")
+        self._outage.ended()
+        # A job may have been queued while nobody listened.
+        self._wake()
+        try:
+            while not self._stop.is_set():
+                for _ in driver.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
+                    self._wake()
+        except Exception:
+            # Otherwise SQLAlchemy logs that it cannot roll a lost connection back.
+            connection.invalidate()
+            raise

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.queues import DEFAULT_QUEUE
-from pauseflow_nb.store.database import describe_database, url_with_password
+from pauseflow_nb.store.database import describe_database
 from pauseflow_nb.store.executions import find_queues
 
 if TYPE_CHECKING:
@@ -172,15 +172,7 @@ class Jobs:
         with self._lock:
             if self._client is None:
                 migrate_jobs(self._engine)
-                from dbos import DBOSClient
-
-                self._client = DBOSClient(
-                    system_database_engine=self._engine,
-                    dbos_system_schema=DBOS_SCHEMA,
-                    application_name=APPLICATION,
-                    lazy=True,
-                    retry_connection_errors=False,
-                )
+                self._client = _make_client(self._engine)
 
 
 def name_queue(queue: str) -> str:
@@ -211,14 +203,26 @@ def has_queued(connection: sa.Connection, queues: Sequence[str]) -> bool:
 
 def migrate_jobs(engine: sa.Engine) -> None:
     """Create or migrate DBOS's tables, which its clients never do. Any number of processes may try at once."""
-    from dbos import DBOS
-
+    client = _make_client(engine)
     logging.getLogger("dbos").setLevel(logging.WARNING)
     try:
-        DBOS.migrate(url_with_password(engine), schema=DBOS_SCHEMA)
+        # `DBOS.migrate` makes connections of its own, which know nothing of a pooler before PostgreSQL.
+        client._sys_db.run_migrations()  # noqa: SLF001  (its version is pinned)
     except Exception as problem:
         # Whatever the error is, the caller can only report it and try again.
         raise StoreUnavailable(describe_database(engine), f"the job tables cannot be made: {problem}") from problem
+
+
+def _make_client(engine: sa.Engine) -> "DBOSClient":
+    from dbos import DBOSClient
+
+    return DBOSClient(
+        system_database_engine=engine,
+        dbos_system_schema=DBOS_SCHEMA,
+        application_name=APPLICATION,
+        lazy=True,
+        retry_connection_errors=False,
+    )
 
 
 class _NewRows:

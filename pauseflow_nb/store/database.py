@@ -31,6 +31,9 @@ _PATIENCE = timedelta(seconds=30)
 #: Seconds between two attempts to begin while another process writes. SQLite itself would sleep up to 0.1 s.
 _RETRY_SECONDS = 0.001
 
+#: In `info` of a connection: whether there is a pooler before PostgreSQL.
+_IS_POOLED = "pauseflow_is_pooled"
+
 #: States of PostgreSQL.
 _SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 
@@ -157,11 +160,6 @@ def describe_database(engine: sa.Engine) -> str:
 
 def _hide_password(url: sa.URL) -> str:
     return mask_passwords(url.render_as_string(hide_password=True))
-
-
-def url_with_password(engine: sa.Engine) -> str:
-    """Return the URL with its password, for another library; never for a message or a log."""
-    return engine.url.render_as_string(hide_password=False)
 
 
 def _open_sqlite(url: sa.URL, patience: timedelta) -> sa.Engine:
@@ -313,15 +311,34 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
             _hide_password(url), "its driver is missing: pip install 'pauseflow-nb[postgresql]'"
         ) from None
 
+    settings = {"search_path": f"{SCHEMA}, public", "lock_timeout": str(int(patience.total_seconds() * 1000))}
+
     @sa.event.listens_for(engine, "connect")
-    def _(connection: Any, _record: object) -> None:
+    def _(connection: Any, record: Any) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET search_path TO {SCHEMA}, public")
-            cursor.execute(f"SET lock_timeout TO {int(patience.total_seconds() * 1000)}")
+            server = cursor.execute("SELECT pg_backend_pid()").fetchone()[0]
+            # The server named itself when the connection was made; a pooler puts a number of its own there.
+            record.info[_IS_POOLED] = server != connection.info.backend_pid
+            if record.info[_IS_POOLED]:
+                # Each transaction may have another session, which knows no statements that this one has prepared.
+                connection.prepare_threshold = None
+            else:
+                cursor.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()))
         # The pool rolls returned connections back, which would undo a SET.
         connection.commit()
 
+    @sa.event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        if is_pooled(connection):
+            # What a session is told stays in it, also for the other programs that the pooler lends it to.
+            connection.exec_driver_sql("; ".join(f"SET LOCAL {name} TO {value}" for name, value in settings.items()))
+
     return engine
+
+
+def is_pooled(connection: sa.Connection) -> bool:
+    """Whether a pooler, such as PgBouncer, may give each transaction of a connection another session of PostgreSQL."""
+    return bool(connection.info.get(_IS_POOLED))
 
 
 def _read_json(text: str | bytes) -> Any:
