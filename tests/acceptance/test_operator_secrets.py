@@ -298,7 +298,7 @@ def test_only_a_token_that_the_server_made_is_printed(pauseflow: Pauseflow, give
     base = re.search(r"http://\S+", server._stdout[0])
     assert base is not None
     with suppress(HTTPError):
-        urlopen(f"{base[0]}nothing/here?token={MARKS['token']}", timeout=20)
+        urlopen(f"{base[0]}nothing/here?token={MARKS['token']}", timeout=60)
     listed = pauseflow.start_process("-m", "jupyter_server", "list")
     os.killpg(server.process.pid, signal.SIGTERM)
     ended, list_ = server.end(), listed.end()

@@ -71,7 +71,7 @@ def install_kernelspec(gateway: str, folder: Path, monkeypatch: pytest.MonkeyPat
 
 def kernels_of(gateway: str) -> list[Any]:
     request = urllib.request.Request(f"{gateway}/api/kernels", headers={"Authorization": "token secret"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         found: list[Any] = json.load(answer)
     return found
 

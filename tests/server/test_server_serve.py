@@ -232,7 +232,7 @@ def test_it_ends_calmly_and_says_goodbye(queue: Queue, start: Start, how: signal
     assert queue.live_server_url() is not None
 
     process.send_signal(how)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
 
     assert process.returncode == 0
     assert (out, "Traceback" in err) == ("", False)
@@ -252,13 +252,13 @@ def test_settings_of_every_kind_reach_the_server(start: Start, monkeypatch: pyte
     ready_line(process)
     process.send_signal(signal.SIGTERM)
 
-    assert "error" not in process.communicate(timeout=20)[1]
+    assert "error" not in process.communicate(timeout=120)[1]
 
 
 def test_a_port_in_use_is_an_error(start: Start, base: str) -> None:
     process = start(int(base.rpartition(":")[2]))
 
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
 
     assert (process.returncode, out) == (1, "")
     assert "is taken by another program" in err
