@@ -107,11 +107,11 @@ class PostgreSQL:
 
 
 @contextmanager
-def new_database(server: str) -> Iterator[str]:
-    """Make an empty database for the time of the block; gives its URL."""
+def new_database(server: str, options: str = "") -> Iterator[str]:
+    """Make an empty database for the time of the block, with some options of CREATE DATABASE; gives its URL."""
     name = f"test_{secrets.token_hex(6)}"
     with _connect(server) as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name} {options}")
     yield _with_name(server, name)
     with _connect(server) as connection:
         connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -302,7 +302,8 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
             pool_size=10,
             max_overflow=30,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10},
+            # Without an encoding the driver would read no text from a database in SQL_ASCII.
+            connect_args={"connect_timeout": 10, "client_encoding": "utf8"},
             json_deserializer=_read_json,
             hide_parameters=True,
         )
@@ -315,6 +316,13 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, record: Any) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in (None, "UTF8"):
+            raise StoreUnavailable(
+                _hide_password(url),
+                f"its texts are in {encoding}, which cannot hold every character: create the database with "
+                "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+            )
         with connection.cursor() as cursor:
             server = cursor.execute("SELECT pg_backend_pid()").fetchone()[0]
             # The server named itself when the connection was made; a pooler puts a number of its own there.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from postgresql_server import new_database
 
 from pauseflow_nb.errors import NotStorable, StorageFull, StoreUnavailable
 from pauseflow_nb.store.database import describe_database, now, open_engine, reading, transaction
@@ -226,6 +227,17 @@ def test_a_database_that_is_not_there(postgresql: str) -> None:
 
     with pytest.raises(StoreUnavailable, match="PostgreSQL"), reading(engine):
         pass
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_character_is_refused(postgresql: str, encoding: str) -> None:
+    options = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    with new_database(postgresql, options) as url:
+        engine = open_engine(url)
+        with pytest.raises(StoreUnavailable, match=rf"its texts are in {encoding}.*ENCODING 'UTF8'"):
+            migrate(engine)
+        engine.dispose()
 
 
 def test_a_message_never_shows_the_password() -> None:
