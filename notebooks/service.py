@@ -40,8 +40,7 @@ class Service(ThreadingHTTPServer):
         status, reply = 200, dict[str, Any]()
         match method, path.strip("/").split("/"):
             case "POST", ["completions"]:
-                # Notebook 7 shows what to do when a service is busy; notebook 6 asks with other words.
-                is_busy = message["prompt"] == "Say this is a test" and next(self.completions) % SUCCESS
+                is_busy = next(self.completions) % SUCCESS
                 status, reply = (503, {"error": "busy, try later"}) if is_busy else (200, {"text": "This is a test."})
             case "POST", ["jobs"]:
                 reply = {"id": "sunspots", "status": "QUEUED"}

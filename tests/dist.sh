@@ -45,5 +45,7 @@ for version in 3.11 3.12 3.13; do
 done
 
 "$bin/pip" install --quiet jupyterlab
-"$bin/jupyter" labextension list 2>&1 | grep "pauseflow-nb.*enabled.*OK"
+for extension in pauseflow-nb @jupyter-widgets/jupyterlab-manager; do
+  "$bin/jupyter" labextension list 2>&1 | grep "$extension.*enabled.*OK"
+done
 ls -l dist | awk 'NR > 1 { printf "%s: %.1f MB\n", $9, $5 / 1e6; if ($5 > 3e6) { print "larger than 3 MB: what was packed that should not be?"; exit 1 } }'

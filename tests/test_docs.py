@@ -6,6 +6,7 @@ import pydoc
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -257,17 +258,33 @@ def test_the_table_of_threats_shows_what_the_lists_below_it_say() -> None:
     assert shown == listed
 
 
-def test_lists_and_the_blocks_in_them_are_indented_as_the_site_reads_them() -> None:
+@pytest.fixture
+def pages_of_the_site() -> Any:
     pytest.importorskip("mkdocs", reason="`make docs` installs it")
     spec = importlib.util.spec_from_file_location("pages_of_the_site", ROOT / "docs" / "site" / "pages.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_a_link_whose_text_is_a_file_name_has_the_title_of_its_page_on_the_site(pages_of_the_site: Any) -> None:
+    config = importlib.import_module("mkdocs.config").load_config(str(ROOT / "mkdocs.yml"))
+    files = importlib.import_module("mkdocs.structure.files").get_files(config)
+    page = importlib.import_module("mkdocs.structure.pages").Page(None, files.get_file_from_path("lab.md"), config)
+    written = "See [links.md](links.md#statuses), [the links](links.md) and [a.py](../a.py)."
+
+    found = pages_of_the_site.on_page_markdown(written, page, config, files)
+
+    assert found == "See [Links](links.md#statuses), [the links](links.md) and a.py."
+
+
+def test_lists_and_the_blocks_in_them_are_indented_as_the_site_reads_them(pages_of_the_site: Any) -> None:
     written = "- a\n  b\n  - c\n- d\n\n1. e\n\n   ```sh\n   - f\n     g\n   ```\n\n2. h\n\ni\n\n    code\n"
     wanted = "- a\n    b\n    - c\n- d\n\n1. e\n\n    ```sh\n    - f\n      g\n    ```\n\n2. h\n\ni\n\n    code\n"
 
-    assert module.indent_lists(written) == wanted
+    assert pages_of_the_site.indent_lists(written) == wanted
 
 
 def test_every_page_can_be_reached_from_the_list_of_pages_or_the_readme() -> None:

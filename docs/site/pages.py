@@ -2,7 +2,7 @@
 
 MkDocs calls the functions whose names begin with `on_`. Pages of the repository's root, results of benchmarks and the
 example notebooks become pages; the REST API is written from its OpenAPI file. A link to a file that is no page of the
-site becomes plain text.
+site becomes plain text, and a link whose text is a file's name gets the title of its page.
 """
 
 import posixpath
@@ -56,14 +56,20 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         name = target.removeprefix("docs/")
         name = {"notebooks": "notebooks/README.md"}.get(name, name)
         name = name.removesuffix(".ipynb") + ".md" if name.endswith(".ipynb") else name
-        if files.get_file_from_path(name) is None:
+        file = files.get_file_from_path(name)
+        if file is None:
             return found["text"]
         link = posixpath.relpath(name, posixpath.dirname(here) or ".")
-        return f"{found['image']}[{found['text']}]({link}{found['anchor'] or ''})"
+        text = _title(file) if found["text"].endswith(".md") else found["text"]
+        return f"{found['image']}[{text}]({link}{found['anchor'] or ''})"
 
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
     text = "".join(part if at % 2 else LINK.sub(replace, part) for at, part in enumerate(parts))
     return indent_lists(IMAGE.sub(r"\1\2", text))
+
+
+def _title(file: File) -> str:
+    return file.content_string.partition("\n")[0].lstrip("# ")
 
 
 def indent_lists(text: str) -> str:

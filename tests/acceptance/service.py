@@ -31,7 +31,7 @@ class Service:
     on_mail: Callable[[dict[str, str]], None] = field(default=lambda _: None)
     mail: list[dict[str, str]] = field(default_factory=list)
     callbacks: list[tuple[int, Any]] = field(default_factory=list)
-    #: The header `Authorization` of each POST.
+    #: The header `Authorization` of each request.
     authorizations: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -76,10 +76,10 @@ def serve(state: Service) -> Iterator[None]:
             self.reply(None)
 
         def do_POST(self) -> None:
-            state.authorizations.append(self.headers.get("Authorization", ""))
             self.reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def reply(self, message: Any) -> None:
+            state.authorizations.append(self.headers.get("Authorization", ""))
             status, answer = state.answer(self.command, self.path, message)
             body = json.dumps(answer).encode()
             self.send_response(status)

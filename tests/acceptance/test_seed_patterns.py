@@ -307,7 +307,7 @@ class TestUseSecret:
 
         assert_completed(ended)
         assert service.authorizations == ["Bearer k3y-7f3a91c0de55"] * 2
-        assert ended.printed("draft") == "asks with the key ••••\n"
+        assert ended.printed("look_up") == "asks with the key ••••\n"
         assert "7f3a91c0de55" not in ended.stdout + ended.stderr + ended.output.read_text()
 
 
@@ -345,7 +345,7 @@ class TestHandlerStyle:
         ended = running.end()
 
         assert_completed(ended)
-        assert ended.exports("ask")["$return_value"] == {"asked": True}
+        assert ended.exports("ask")["$return_value"] == {"asked": True, "year": "1957"}
         assert ended.exports("count")["context"] == {"hello": "world"}
-        assert ended.exports("report")["$return_value"] == {"answer": {"approved": True}, "runs": 2}
+        assert ended.exports("report")["$return_value"] == {"year": "1957", "answer": {"approved": True}, "runs": 2}
         assert ended.execution["steps"]["count"]["runs"] == 2
