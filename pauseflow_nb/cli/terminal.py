@@ -141,6 +141,14 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
     return [printable(each) for each in unsaved if each.fate != "replayed"]
 
 
+def describe_notes(step: Mapping[str, Any]) -> list[str]:
+    """List what the kernel noted about the last run of a step, such as warnings; what else is shown is left out."""
+    # These are shown as variables that were not saved, and as the reason why it keeps its kernel.
+    unsaved = tuple(f"{each['name']} ({each['type_name']}), {each['reason']}" for each in step.get("unsaved", ()))
+    notes = dict.fromkeys(step.get("notes", ()))
+    return [printable(note) for note in notes if not note.endswith(unsaved) and not note.startswith("kernel-bound:")]
+
+
 def describe_losses(execution: Mapping[str, Any]) -> list[str]:
     """List what kernels could not restore, with the reasons; what cells need comes first."""
     losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
@@ -224,6 +232,7 @@ def describe(execution: Mapping[str, Any], *, flags: str = "") -> str:
         unsaved = [line for line in describe_unsaved(step) if line not in listed]
         listed.update(unsaved)
         lines += [f"            {line}" for line in unsaved]
+        lines += [f"            ⚠ {line}" for line in describe_notes(step)]
     usage = execution["usage"]
     lines.append(
         f"  usage     {usage['compute_seconds']:.1f} s computing, {usage['suspended_seconds']:.1f} s waiting, "

@@ -38,6 +38,17 @@ def test_quiet_prints_the_error_and_the_command_that_goes_on_with_the_corrected_
     assert again.code == 0, again.stderr
 
 
+def test_warnings_about_pauses_reach_the_terminal(pauseflow: Pauseflow) -> None:
+    lines = ["%%step ask", "from pauseflow_nb import flow", "for _ in range(2):", "    links = flow.suspend(5)"]
+    notebook(pauseflow.folder, "\n".join([*lines, "if links: flow.suspend()"]))
+    ended = pauseflow("run", "in.ipynb", "--until-pause")
+    shown = pauseflow("show", ended.stderr.split()[1]).stdout
+
+    for text in (ended.stderr, shown):
+        for warning in ("because 5 is milliseconds", "asked to pause twice", "are always true"):
+            assert text.count(warning) == 1
+
+
 def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow) -> None:
     notebook(pauseflow.folder, "%%step a\n1 / 0")
     ended = pauseflow("run", "in.ipynb", "-q", "--data-dir", "another store")
