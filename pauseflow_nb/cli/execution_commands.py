@@ -317,7 +317,12 @@ def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool
             found.run_here(until_pause=True)
         elif found.is_stranded():
             print_lines(found.describe_stranded(), err=True)
-        found.wait(until_pause=True)
+        try:
+            found.wait(until_pause=True)
+        except KeyboardInterrupt:
+            command = f"pauseflow show {found.id}{format_flags(settings)}"
+            print_lines(f"\nno longer waiting for execution {found.id}: `{command}` shows its state", err=True)
+            raise
     elif found.is_stranded():
         print_lines(found.describe_stranded(), err=True)
     view = found.to_dict()

@@ -95,6 +95,9 @@ def print_errors(*, as_json: bool) -> Iterator[None]:
         raise
     except BrokenPipeError:
         sys.exit(FAILED)
+    except KeyboardInterrupt:
+        print_lines("\npauseflow: stopped by Ctrl-C", err=True)
+        sys.exit(LEFT)
 
 
 def _print_error(kind: str, sentence: str) -> None:
