@@ -18,9 +18,7 @@ from pauseflow_nb.protocol import Links
 #: Replaces each link in an export of the whole mapping.
 HIDDEN = "(hidden: take this link by its name)"
 
-_ALWAYS_TRUE = (
-    "the links that a pause returns are always true; the next cell reads the answer from `steps.NAME.data`"
-)
+_ALWAYS_TRUE = "the links that a pause returns are always true; the next cell reads the answer from `steps.NAME.data`"
 
 _issued: "list[weakref.ref[IssuedLinks]]" = []
 
