@@ -84,7 +84,7 @@ class Progress:
             case "output":
                 self._show_output(data["cell"], data["output"])
             case "said":
-                self.print_line(data["text"])
+                self._print_once(data["text"])
             case "suspended":
                 self._show_notes(data["view"])
                 for suspension in data["view"]["suspended"]:
@@ -131,9 +131,12 @@ class Progress:
         """Show what the kernel noted about steps, each sentence once."""
         lines = [f"⚠ {name}: {note}" for name, step in view.get("steps", {}).items() for note in describe_notes(step)]
         for line in lines:
-            if line not in self._noted:
-                self._noted.add(line)
-                self.print_line(line)
+            self._print_once(line)
+
+    def _print_once(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            self.print_line(line)
 
     def _write_to_file(self, name: str, text: str) -> None:
         file = self._files.get(name)
