@@ -328,11 +328,12 @@ def get_execution(execution: str, *, settings: Settings | None = None) -> Execut
     """Find an execution by its id.
 
     Raises:
+        NoStore: If there is no store.
         UnknownExecution: If the store has none.
     """
     from pauseflow_nb.engine.queue import Queue
 
-    found = Execution(Queue.open(settings or Settings.load()), execution)
+    found = Execution(Queue.open(settings or Settings.load(), creates=False), execution)
     found.state  # noqa: B018 - raises where it is unknown
     return found
 

@@ -21,6 +21,7 @@ from pauseflow_nb.cli.options import (
     print_execution,
     print_json,
     print_lines,
+    read_or_nothing,
     store_options,
 )
 from pauseflow_nb.errors import AmbiguousSuspension, InvalidValue, NoServer, NotSuspended
@@ -58,7 +59,10 @@ def list_(
     """List executions, newest first."""
     from pauseflow_nb.cli.terminal import format_table
 
-    found = open_queue(settings).list(states=state or None, text=search, limit=limit, offset=offset, with_links=True)
+    found = read_or_nothing(
+        settings,
+        lambda queue: queue.list(states=state or None, text=search, limit=limit, offset=offset, with_links=True),
+    )
     if as_json:
         print_json(found)
         return

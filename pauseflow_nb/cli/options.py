@@ -61,6 +61,7 @@ _USAGE_ERRORS = (
     errors.InvalidStep,
     errors.InvalidValue,
     errors.KernelUnavailable,
+    errors.NoStore,
     errors.NotAllowed,
     errors.NotebookNotFound,
     errors.NotSuspended,
@@ -173,11 +174,25 @@ def advise_answer(execution: str, settings: Settings) -> str:
     return f"answer with `pauseflow resume {execution} --wait{format_flags(settings)}`"
 
 
-def open_queue(settings: Settings) -> "Queue":
-    """Open the store."""
+def open_queue(settings: Settings, *, creates: bool = False) -> "Queue":
+    """Open the store; only commands that start something create it, so that a mistyped setting is noticed.
+
+    Raises:
+        NoStore: If there is none.
+    """
     from pauseflow_nb.engine.queue import Queue  # imports SQLAlchemy, which only commands that open the store need
 
-    return Queue.open(settings)
+    return Queue.open(settings, creates=creates)
+
+
+def read_or_nothing(settings: Settings, read: "Callable[[Queue], list[R]]") -> list[R]:
+    """Read a list from the store; it is empty if there is none, which is said if a setting names its place."""
+    try:
+        return read(open_queue(settings))
+    except errors.NoStore as problem:
+        if problem.source is not None:
+            print_lines(f"pauseflow: {problem}", err=True)
+        return []
 
 
 def print_lines(text: str, *, err: bool = False) -> None:

@@ -87,7 +87,7 @@ def run(
 
     with start_kernel_early(notebook, run_options) as supply:
         work = plan(notebook, None if output == _STREAM else output, parameters, run_options)
-        queue = open_queue(settings)
+        queue = open_queue(settings, creates=True)
         if not quiet:
             _name_shared_file(work)
         from pauseflow_nb.cli.attached_run import run_with_progress
@@ -125,7 +125,7 @@ def _submit(
     from pauseflow_nb.launching import plan, require_worker
 
     work = plan(notebook, output, parameters, options)
-    queue = open_queue(settings)
+    queue = open_queue(settings, creates=True)
     require_worker(queue, serves=work.queues.find(0))
     _name_shared_file(work)
     print_execution(queue.view(queue.start(work)), as_json=as_json)

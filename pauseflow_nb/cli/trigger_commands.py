@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pauseflow_nb.cli.completion import complete_files
-from pauseflow_nb.cli.options import open_queue, print_execution, print_json, print_lines, store_options
+from pauseflow_nb.cli.options import (
+    open_queue,
+    print_execution,
+    print_json,
+    print_lines,
+    read_or_nothing,
+    store_options,
+)
 from pauseflow_nb.cli.papermill_options import parameter_values
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON, dump_json, read_json
@@ -92,7 +99,7 @@ def add(
         raise click.UsageError("pass one of --http, --cron, --every and --at")
     _check_flags(http=http, zone=zone, **options)
     new = _make_trigger(notebook, None if http else {**times, "zone": zone}, options)
-    queue = open_queue(settings)
+    queue = open_queue(settings, creates=True)
     _print(managing.add(queue, new, by=identify_account()), as_json=as_json)
     if not queue.has_live_worker():
         print_lines(_NO_WORKER, err=True)
@@ -105,7 +112,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
     from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.engine.triggers.managing import list_triggers
 
-    found = list_triggers(open_queue(settings))
+    found = read_or_nothing(settings, list_triggers)
     if as_json:
         print_json(found)
         return

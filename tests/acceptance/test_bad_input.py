@@ -54,6 +54,7 @@ def test_a_device_which_may_never_end(pauseflow: Pauseflow, good: Path) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_json_value_too(pauseflow: Pauseflow, command: list[str], kind: str) -> None:
+    pauseflow.create_store()
     ended = pauseflow(*command, "--json")
     error = json.loads(ended.stdout)
 
@@ -104,7 +105,7 @@ def test_an_output_that_cannot_be_written(pauseflow: Pauseflow, output: str, wor
     notebook = write(pauseflow.folder / "in.ipynb", "open('ran', 'w').close()")
     (pauseflow.folder / "good.ipynb").mkdir()
 
-    assert_refused(pauseflow("run", notebook, output), "parameter output", word)
+    assert_refused(pauseflow("run", notebook, output), "the output notebook", word)
     assert not (pauseflow.folder / "ran").exists()
     assert pauseflow.executions() == []
 
@@ -174,6 +175,7 @@ def test_an_unknown_command(pauseflow: Pauseflow) -> None:
     "command", [["show"], ["resume"], ["cancel"], ["retry"], ["outputs"], ["resume", "--data", "1"]]
 )
 def test_an_unknown_execution(pauseflow: Pauseflow, command: list[str]) -> None:
+    pauseflow.create_store()
     assert_refused(pauseflow(command[0], "nobody", *command[1:]), "no execution 'nobody'", "pauseflow list")
 
 
