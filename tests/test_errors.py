@@ -83,6 +83,7 @@ from pauseflow_nb.errors import (
     UnknownTrigger,
     Unsaveable,
 )
+from pauseflow_nb.suggestions import order_by_likeness
 
 EXAMPLES: list[PauseflowError] = [
     AmbiguousExecution("ab", ["ab12", "ab34"]),
@@ -132,6 +133,7 @@ EXAMPLES: list[PauseflowError] = [
     NotJSON("context", "['when']", "datetime"),
     NotStorable("type 'list' is not supported"),
     NotSuspended("k3v9", "completed", "approve"),
+    NotSuspended("k3v9", "suspended", "aprove", ["approve", "review"]),
     QuestionChanged("k3v9"),
     NotebookGone("k3v9", "in.ipynb", "/data/k3v9/start.ipynb"),
     NotebookNotFound("missing.ipynb"),
@@ -267,3 +269,11 @@ def test_no_module_raises_a_bare_exception() -> None:
 @pytest.mark.parametrize("error", [errors.NotSuspended("fc7e", "queued"), errors.CannotRetry("fc7e", "queued")])
 def test_a_queued_execution_says_how_it_continues(error: Exception) -> None:
     assert "it is queued and continues when a worker takes it; `pauseflow serve` starts one" in str(error)
+
+
+def test_an_answer_to_a_misspelt_step_names_those_that_wait() -> None:
+    error = errors.NotSuspended("fc7e", "suspended", "aks", order_by_likeness("aks", ["review", "ask"]))
+
+    assert str(error) == (
+        "execution fc7e is suspended and does not wait for an answer in step 'aks', but in ask, review: pass --step ask"
+    )

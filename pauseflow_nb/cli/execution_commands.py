@@ -13,6 +13,7 @@ import click
 from pauseflow_nb.cli.completion import complete_files, complete_open_steps, complete_steps, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
+    FAILED,
     WholeNumberBetween,
     advise_answer,
     exit_code,
@@ -28,6 +29,7 @@ from pauseflow_nb.errors import AmbiguousSuspension, InvalidValue, NoServer, Not
 from pauseflow_nb.json_values import NOTHING, read_json
 from pauseflow_nb.printable import json_printable, printable, printable_lines
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.suggestions import order_by_likeness
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
@@ -187,13 +189,16 @@ def send_back(
 @click.option("--wait", is_flag=True, help="Also wait until its kernel has ended.")
 @store_options
 def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, as_json: bool) -> None:
-    """Cancel an execution in any state."""
+    """Cancel an execution in any state.
+
+    Exit code 1: it had already completed or failed.
+    """
     found = _find_execution(settings, execution)
     before = found.state
     found.cancel(text)
     if before in _ENDED:
         print_lines(f"execution {found.id} has already ended: it stays {before}", err=True)
-    _finish(found, settings, wait=wait, as_json=as_json, code=COMPLETED)
+    _finish(found, settings, wait=wait, as_json=as_json, code=COMPLETED if found.state == "cancelled" else FAILED)
 
 
 @click.command()
@@ -268,10 +273,25 @@ def fork(
 
 @click.command()
 @execution_argument
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT.ipynb",
+    shell_complete=complete_files,
+    help="File to write; otherwise the notebook is printed.",
+)
 @store_options
-def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)
-    """Print the executed notebook in its current state."""
-    sys.stdout.buffer.write(json_printable(open_queue(settings).document(execution).decode()).encode())
+def outputs(settings: Settings, *, execution: str, output: str | None, as_json: bool) -> None:
+    """Print the executed notebook in its current state, or write it to a file."""
+    text = json_printable(open_queue(settings).document(execution).decode())
+    if output is None or output == "-":
+        sys.stdout.buffer.write(text.encode())
+        return
+    _write_file(text, Path(output))
+    if as_json:
+        print_json({"execution": execution, "output": str(Path(output).absolute())})
+    else:
+        print_lines(f"wrote {output}")
 
 
 @click.command()
@@ -299,7 +319,7 @@ def report(settings: Settings, *, execution: str, output: str | None, as_json: b
     if file == "-":
         click.echo(made.html)
     else:
-        _write_page(made.html, Path(file))
+        _write_file(made.html, Path(file))
     for problem in made.problems:
         print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
     if as_json:
@@ -331,7 +351,7 @@ def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool
         print_lines(found.describe_stranded(), err=True)
     view = found.to_dict()
     print_execution(view, as_json=as_json, flags=format_flags(settings))
-    sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)
+    sys.exit(code if code is not None else exit_code(view["state"]) if wait else COMPLETED)
 
 
 def _parse_json(flag: str, text: str) -> Any:
@@ -345,9 +365,9 @@ def _parse_json(flag: str, text: str) -> Any:
         ) from None
 
 
-def _write_page(html: str, file: Path) -> None:
+def _write_file(text: str, file: Path) -> None:
     try:
-        file.write_text(html, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as problem:
         raise InvalidValue("--output", str(file), f"cannot be written: {problem.strerror}") from None
 
@@ -383,7 +403,8 @@ def _find_question(view: dict[str, Any], step: str | None) -> dict[str, Any] | N
     questions = [each for each in view["suspended"] if each["approval_url"]]
     found = [each for each in questions if step in (None, each["step"], ".".join(each["path"]))]
     if step is not None and not found:
-        raise NotSuspended(view["id"], view["state"], step)
+        waiting = order_by_likeness(step, (".".join(each["path"]) for each in questions))
+        raise NotSuspended(view["id"], view["state"], step, waiting)
     if len(found) > 1:
         raise AmbiguousSuspension(view["id"], [".".join(each["path"]) for each in found])
     return found[0] if found else None

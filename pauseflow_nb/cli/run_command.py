@@ -108,6 +108,9 @@ def run(
             )
     if as_json:
         print_execution(view, as_json=True)
+    elif output is None and not quiet:
+        command = f"pauseflow outputs {view['id']} -o OUT.ipynb{format_flags(settings)}"
+        print_lines(f"  `{command}` writes the executed notebook", err=True)
     if output == _STREAM:
         _write_to_standard_output(queue, view["id"])
     sys.exit(LEFT if is_stopped else exit_code(view["state"]))

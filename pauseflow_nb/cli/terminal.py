@@ -175,8 +175,13 @@ def describe_kernel_bound(execution: Mapping[str, Any], *, is_here: bool = False
     ]
 
 
-def describe_record(record: Mapping[str, Any]) -> str:
-    """Describe a decision record in a line."""
+def describe_record(record: Mapping[str, Any], *, says_unseen: bool = False) -> str:
+    """Describe a decision record in a line.
+
+    Args:
+        record: The record, as `Queue.view` shows it.
+        says_unseen: Whether to say that it is not recorded whether the person saw what was shown, as an audit needs it.
+    """
     if record.get("problem"):
         return f"record: {printable(record['problem'])}"
     decision = record.get("decision") or record.get("approval")
@@ -196,7 +201,7 @@ def describe_record(record: Mapping[str, Any]) -> str:
     who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
     seen = (
         ""
-        if record.get("seen") or decision["by"] == "clock"
+        if not says_unseen or record.get("seen") or decision["by"] == "clock"
         else " Whether this person saw what was shown is not recorded."
     )
     return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")

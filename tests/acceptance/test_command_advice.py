@@ -38,6 +38,21 @@ def test_quiet_prints_the_error_and_the_command_that_goes_on_with_the_corrected_
     assert again.code == 0, again.stderr
 
 
+def test_a_run_without_an_output_says_how_to_get_the_executed_notebook(pauseflow: Pauseflow) -> None:
+    notebook(pauseflow.folder, "6 * 7")
+    ended = pauseflow("run", "in.ipynb")
+    with_output = pauseflow("run", "in.ipynb", "out.ipynb")
+    execution = ended.stderr.split()[1]
+    command = f"pauseflow outputs {execution} -o OUT.ipynb"
+    written = pauseflow(*command.split()[1:])
+
+    assert f"`{command}` writes the executed notebook" in ended.stderr
+    assert "pauseflow outputs" not in with_output.stderr
+    assert (written.code, written.stdout) == (0, "wrote OUT.ipynb\n")
+    assert "42" in (pauseflow.folder / "OUT.ipynb").read_text()
+    assert json.loads(pauseflow("outputs", execution, "-o", "a.ipynb", "--json").stdout)["execution"] == execution
+
+
 def test_warnings_about_pauses_reach_the_terminal(pauseflow: Pauseflow) -> None:
     lines = ["%%step ask", "from pauseflow_nb import flow", "for _ in range(2):", "    links = flow.suspend(5)"]
     notebook(pauseflow.folder, "\n".join([*lines, "if links: flow.suspend()"]))
