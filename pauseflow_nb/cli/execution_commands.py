@@ -110,19 +110,17 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     """Show one execution: its state, its steps, what it waits for, and the links."""
     queue = open_queue(settings)
     found = queue.view(execution, history=history, envelopes=as_json)
-    if not state:
-        print_execution(found, as_json=as_json, flags=format_flags(settings))
-        if not as_json:
-            _warn_of_dead_links(queue, found)
-        return
-    reports = queue.variables(execution)
+    reports = queue.variables(execution) if state else []
     if as_json:
-        print_json(found | {"variables": [vars(report) for report in reports]})
+        print_json(found | ({"variables": [vars(report) for report in reports]} if state else {}))
+        return
+    print_execution(found, as_json=False, flags=format_flags(settings))
+    _warn_of_dead_links(queue, found)
+    if not state:
         return
     from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.kernel.snapshot import make_rows
 
-    print_execution(found, as_json=False, flags=format_flags(settings))
     print_lines(
         f"\n{format_table(make_rows(reports))}"
         if reports
@@ -134,7 +132,8 @@ def _warn_of_dead_links(queue: "Queue", execution: Mapping[str, Any]) -> None:
     has_links = any(suspension.get("resume_url") for suspension in execution["suspended"])
     if has_links and queue.settings.public_url is None and queue.live_server_url() is None:
         answer = advise_answer(execution["id"], queue.settings)
-        print_lines(f"  nobody answers these links now: start `pauseflow serve`, or {answer}")
+        serve = f"start `pauseflow serve{format_flags(queue.settings)}`"
+        print_lines(f"  nobody answers these links now: {serve}, or {answer}")
 
 
 @click.command()
@@ -340,7 +339,7 @@ def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool
             # This process ends at the pause, and with it a kernel that it keeps.
             found.run_here(until_pause=True)
         elif found.is_stranded():
-            print_lines(found.describe_stranded(), err=True)
+            print_lines(found.describe_stranded(format_flags(settings)), err=True)
         try:
             found.wait(until_pause=True)
         except KeyboardInterrupt:
@@ -348,7 +347,7 @@ def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool
             print_lines(f"\nno longer waiting for execution {found.id}: `{command}` shows its state", err=True)
             raise
     elif found.is_stranded():
-        print_lines(found.describe_stranded(), err=True)
+        print_lines(found.describe_stranded(format_flags(settings)), err=True)
     view = found.to_dict()
     print_execution(view, as_json=as_json, flags=format_flags(settings))
     sys.exit(code if code is not None else exit_code(view["state"]) if wait else COMPLETED)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pauseflow_nb import identity
@@ -19,6 +19,8 @@ _LINKS = (
     ("send back", "send_back_url"),
     ("cancel", "cancel_url"),
 )
+
+_MINUTE = 60
 
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -240,7 +242,8 @@ def describe(execution: Mapping[str, Any], *, flags: str = "") -> str:
         lines += [f"            ⚠ {line}" for line in describe_notes(step)]
     usage = execution["usage"]
     lines.append(
-        f"  usage     {usage['compute_seconds']:.1f} s computing, {usage['suspended_seconds']:.1f} s waiting, "
+        f"  usage     {_describe_seconds(usage['compute_seconds'])} computing, "
+        f"{_describe_seconds(usage['suspended_seconds'])} waiting, "
         f"{usage['wakeups']} wake-up{'' if usage['wakeups'] == 1 else 's'}"
     )
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
@@ -251,6 +254,10 @@ def describe(execution: Mapping[str, Any], *, flags: str = "") -> str:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
         lines.append(f"  next      {_advise_retry(execution, flags)}")
     return "\n".join(lines)
+
+
+def _describe_seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _MINUTE else format_duration(timedelta(seconds=round(seconds)))
 
 
 def _describe_queue(execution: Mapping[str, Any]) -> str:
@@ -305,7 +312,8 @@ def _describe_reason(execution: Mapping[str, Any]) -> str:
     person = identity.describe_actor(by, reason) if by else ""
     who = f"by {person}" if kind in {by, "user"} else f"{kind} by {person}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f" ({printable_lines(f'{who}{text}', indent='    ')})"
+    described = printable_lines(f"{who}{text}", indent="    ")
+    return f" {described}" if who.endswith(")") else f" ({described})"
 
 
 def _describe_error(error: Mapping[str, Any], where: str = "", *, indent: str) -> str:

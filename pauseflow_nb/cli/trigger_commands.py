@@ -7,6 +7,7 @@ import click
 
 from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.options import (
+    format_flags,
     open_queue,
     print_execution,
     print_json,
@@ -23,7 +24,7 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.engine.triggers.managing import NewTrigger
 
-_NO_WORKER = "no worker is running to start executions for this trigger: run `pauseflow serve`"
+_NO_WORKER = "no worker is running to start executions for this trigger: run `pauseflow serve{}`"
 _FORMS = ("typed", "raw", "files", "yaml", "base64_yaml")
 
 _trigger_argument = click.argument("trigger_id", metavar="TRIGGER")
@@ -102,7 +103,7 @@ def add(
     queue = open_queue(settings, creates=True)
     _print(managing.add(queue, new, by=identify_account()), as_json=as_json)
     if not queue.has_live_worker():
-        print_lines(_NO_WORKER, err=True)
+        print_lines(_NO_WORKER.format(format_flags(settings)), err=True)
 
 
 @trigger.command("list")
@@ -194,7 +195,7 @@ def run(settings: Settings, *, trigger_id: str, data: str | None, as_json: bool)
     queue = open_queue(settings)
     execution = managing.run(queue, trigger_id, data=_read_data(data))
     if not queue.has_runner(execution):
-        print_lines(describe_stranded(queue.find_queue(execution)), err=True)
+        print_lines(describe_stranded(queue.find_queue(execution), format_flags(settings)), err=True)
     print_execution(queue.view(execution), as_json=as_json)
 
 

@@ -196,6 +196,12 @@ def test_a_cancel_of_what_has_ended_says_that_it_changes_nothing(pauseflow: Paus
     assert f"execution {done} has already ended: it stays completed" in ended.stderr
 
 
+def test_an_empty_file_is_called_empty(pauseflow: Pauseflow) -> None:
+    (pauseflow.folder / "empty.ipynb").write_text("\n")
+
+    assert_refused(pauseflow("run", "empty.ipynb"), "the file is empty: save the notebook again")
+
+
 def test_a_second_cancel_is_no_failure(pauseflow: Pauseflow) -> None:
     waits = pauseflow.run_example("custom_timeout", "--until-pause").execution["id"]
     codes = [pauseflow("cancel", waits).code, pauseflow("cancel", waits).code]

@@ -71,7 +71,15 @@ def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow
 
     assert f"--data-dir '{store}' --with in.ipynb`" in ended.stderr
     execution = ended.stderr.partition("`pauseflow retry ")[2].split()[0]
-    shown = pauseflow("show", execution, "--data-dir", "another store")
+    for flags in (["--state"], []):
+        shown = pauseflow("show", execution, "--data-dir", "another store", *flags)
+        assert f"`pauseflow retry {execution} --data-dir" in shown.stdout
+    notebook(pauseflow.folder, ASK, name="ask.ipynb")
+    waits = pauseflow("run", "ask.ipynb", "--until-pause", "--data-dir", "another store")
+    serve = f"`pauseflow serve --data-dir '{store}'`"
+    assert serve in waits.stderr
+    asked = waits.stderr.split()[1]
+    assert serve in pauseflow("show", asked, "--state", "--data-dir", "another store").stdout
     assert f"--data-dir '{store}' --with in.ipynb`" in shown.stdout
 
 

@@ -50,6 +50,14 @@ def test_a_notebook_in_the_place_of_a_command_is_answered_with_the_command_that_
     assert "pauseflow run 'my report.ipynb' -p alpha 1" in ran.stderr
 
 
+def test_a_word_for_the_state_of_all_is_answered_with_list() -> None:
+    assert "Did you mean: pauseflow list\n" in CliRunner().invoke(main, ["status"]).stderr
+
+
+def test_the_version_has_a_short_flag() -> None:
+    assert CliRunner().invoke(main, ["-V"]).stdout == CliRunner().invoke(main, ["--version"]).stdout
+
+
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
