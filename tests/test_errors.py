@@ -133,6 +133,8 @@ EXAMPLES: list[PauseflowError] = [
     NotJSON("context", "['when']", "datetime"),
     NotStorable("type 'list' is not supported"),
     NotSuspended("k3v9", "completed", "approve"),
+    CannotRetry("k3v9", "suspended"),
+    CannotSuspend("k3v9", "waiting"),
     NotSuspended("k3v9", "suspended", "aprove", ["approve", "review"]),
     QuestionChanged("k3v9"),
     NotebookGone("k3v9", "in.ipynb", "/data/k3v9/start.ipynb"),

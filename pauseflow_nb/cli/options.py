@@ -154,6 +154,11 @@ def find_execution(queue: Any, beginning: str) -> str:
     Raises:
         AmbiguousExecution: If several do.
     """
+    if beginning.endswith(".ipynb"):
+        raise click.UsageError(
+            f"ID is the id of an execution, and {beginning} is a notebook: "
+            f"`pauseflow list --search {shlex.quote(Path(beginning).name)}` shows its executions"
+        )
     if not beginning or len(beginning) >= _ID_LENGTH:
         return beginning
     found: list[str] = queue.find_beginning(beginning, _MOST_IDS)

@@ -143,6 +143,11 @@ def _name_shared_file(work: "Plan") -> None:
 
 
 def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool) -> None:
+    name, is_pair, value = (output or "").partition("=")
+    if is_pair and name.isidentifier() and not value.endswith(".ipynb"):
+        raise click.UsageError(
+            f"{output!r} stands where OUT.ipynb does: write a parameter as -p {name} {value or 'VALUE'}"
+        )
     if detach and until_pause:
         raise click.UsageError("--detach returns at once: omit --until-pause")
     if prepare_only and output is None:

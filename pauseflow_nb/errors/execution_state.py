@@ -145,6 +145,11 @@ class CannotRetry(PauseflowError, RuntimeError):
             return f"execution {self.execution} has not failed, it is {self.state}: go back with --from STEP"
         if self.state == "queued":
             return f"execution {self.execution} has not ended, {_QUEUED}"
+        if self.state in {"suspended", "waiting", "paused"}:
+            return (
+                f"execution {self.execution} has not ended, it is {self.state}: "
+                f"answer it with `pauseflow resume {self.execution}`, or cancel or fork it"
+            )
         return f"execution {self.execution} has not ended, it is {self.state}: wait for its end, or cancel or fork it"
 
 
@@ -158,4 +163,9 @@ class CannotSuspend(PauseflowError, RuntimeError):
     def __str__(self) -> str:
         if self.parent is not None:
             return f"execution {self.execution} follows its parent: suspend that with `pauseflow suspend {self.parent}`"
+        if self.state in {"suspended", "waiting", "paused"}:
+            return (
+                f"execution {self.execution} cannot be suspended: it is {self.state} already; "
+                f"`pauseflow show {self.execution}` shows what it waits for"
+            )
         return f"execution {self.execution} cannot be suspended: it is {self.state}"

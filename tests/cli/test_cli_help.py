@@ -54,6 +54,23 @@ def test_a_word_for_the_state_of_all_is_answered_with_list() -> None:
     assert "Did you mean: pauseflow list\n" in CliRunner().invoke(main, ["status"]).stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["run", "in.ipynb", "alpha=1"], "'alpha=1' stands where OUT.ipynb does: write a parameter as -p alpha 1"),
+        (["show", "my out.ipynb"], "is a notebook: `pauseflow list --search 'my out.ipynb'` shows its executions"),
+    ],
+)
+def test_an_argument_in_the_wrong_place_is_answered_with_the_right_one(
+    words: list[str], advice: str, tmp_path: Path
+) -> None:
+    Queue.open(Settings.load(flags={"data_dir": tmp_path})).close()
+    ran = CliRunner().invoke(main, words, env={"PAUSEFLOW_DATA_DIR": str(tmp_path)})
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert advice in ran.stderr
+
+
 def test_the_version_has_a_short_flag() -> None:
     assert CliRunner().invoke(main, ["-V"]).stdout == CliRunner().invoke(main, ["--version"]).stdout
 
