@@ -58,6 +58,8 @@ def test_a_word_for_the_state_of_all_is_answered_with_list() -> None:
     ("words", "advice"),
     [
         (["run", "in.ipynb", "alpha=1"], "'alpha=1' stands where OUT.ipynb does: write a parameter as -p alpha 1"),
+        (["run", "in.ipynb", "-p", "alpha=0.6", "out.ipynb"], "two words: write -p alpha 0.6"),
+        (["resume", "fc7e", '{"ok": true}'], "Write the answer as: --data JSON"),
         (["show", "my out.ipynb"], "is a notebook: `pauseflow list --search 'my out.ipynb'` shows its executions"),
     ],
 )
