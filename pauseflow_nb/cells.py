@@ -242,7 +242,9 @@ def _measure_likeness(word: str, kind: str) -> float:
 
 def _check_name(name: str, cell: int | None, kind: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise InvalidStep(name, "a name must be a Python identifier, such as `approve_model`", cell, kind)
+        near = re.sub(r"\W+", "_", name).strip("_")
+        example = near if near.isidentifier() and not keyword.iskeyword(near) else "approve_model"
+        raise InvalidStep(name, f"a name must be a Python identifier, such as `{example}`", cell, kind)
     is_special = name.startswith("__") and name.endswith("__") and name.strip("_")
     if name in RESERVED or is_special:
         raise InvalidStep(name, "this name is reserved", cell, kind)

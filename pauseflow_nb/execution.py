@@ -249,9 +249,9 @@ class Execution:
         """Whether it is stranded, and its next cell is in the default queue."""
         return self.is_stranded() and self._queue.find_queue(self.id) == DEFAULT_QUEUE
 
-    def describe_stranded(self) -> str:
-        """Explain that no process will continue it, and what to start."""
-        return describe_stranded(self._queue.find_queue(self.id))
+    def describe_stranded(self, flags: str = "") -> str:
+        """Explain that no process will continue it, and what to start, with these flags of the store."""
+        return describe_stranded(self._queue.find_queue(self.id), flags)
 
     def _has_settled(self, *, until_pause: bool) -> bool:
         return self.state in FINAL_STATES or (until_pause and self._queue.only_waits(self.id))
@@ -328,11 +328,12 @@ def get_execution(execution: str, *, settings: Settings | None = None) -> Execut
     """Find an execution by its id.
 
     Raises:
+        NoStore: If there is no store.
         UnknownExecution: If the store has none.
     """
     from pauseflow_nb.engine.queue import Queue
 
-    found = Execution(Queue.open(settings or Settings.load()), execution)
+    found = Execution(Queue.open(settings or Settings.load(), creates=False), execution)
     found.state  # noqa: B018 - raises where it is unknown
     return found
 

@@ -40,11 +40,16 @@ def describe_missing_worker(queue: str) -> str:
     return f"waits for a worker{'' if queue == DEFAULT_QUEUE else f' of queue {queue}'} (none is running)"
 
 
-def describe_stranded(queue: str) -> str:
-    """Say that no process will continue an execution whose next cell is in this queue, and what to start."""
+def describe_stranded(queue: str, flags: str = "") -> str:
+    """Say that no process will continue an execution whose next cell is in this queue, and what to start.
+
+    Args:
+        queue: The queue.
+        flags: Flags of the store, which the command repeats.
+    """
     if queue == DEFAULT_QUEUE:
-        return "no worker is running to continue this: run `pauseflow serve`"
-    return f"no worker of queue {queue} is running to continue this: run `pauseflow worker --queue {queue}`"
+        return f"no worker is running to continue this: run `pauseflow serve{flags}`"
+    return f"no worker of queue {queue} is running to continue this: run `pauseflow worker --queue {queue}{flags}`"
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,13 @@ class Settings(BaseModel):
         except ValueError:
             raise ValueError('must be JSON, such as {"team": "slack://…"}') from None
 
+    @field_validator("db")
+    @classmethod
+    def _is_url(cls, url: str) -> str:
+        if ":" not in url:
+            raise ValueError(f"must be a URL: for this file, write sqlite:///{Path(url).expanduser().absolute()}")
+        return url
+
     @field_validator("public_url")
     @classmethod
     def _is_base(cls, url: str | None) -> str | None:
@@ -246,6 +253,14 @@ class Settings(BaseModel):
     def origin(self, name: str) -> str:
         """Return where a value came from: `"flag"`, `"environment"`, a file's path or `"default"`."""
         return self._origins.get(name, "default")
+
+    def source(self, name: str) -> str | None:
+        """Name for people what set a value: a flag, a variable, or a place in a file; None: it is the default."""
+        origin = self.origin(name)
+        if origin == "default":
+            return None
+        named = {"flag": f"--{name.replace('_', '-')}", "environment": f"{_PREFIX}{name.upper()}"}
+        return named.get(origin, f"{name} in {origin}")
 
     def shown(self, name: str) -> str:
         """Return a value as text for people, without passwords."""

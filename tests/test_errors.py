@@ -28,6 +28,7 @@ from pauseflow_nb.errors import (
     InvalidDuration,
     InvalidImport,
     InvalidNotebook,
+    InvalidOutput,
     InvalidParameter,
     InvalidParameters,
     InvalidRecord,
@@ -47,6 +48,7 @@ from pauseflow_nb.errors import (
     NodeUnavailable,
     NoRoomForBody,
     NoServer,
+    NoStore,
     NotAllowed,
     NotComparable,
     NotDelivered,
@@ -81,6 +83,7 @@ from pauseflow_nb.errors import (
     UnknownTrigger,
     Unsaveable,
 )
+from pauseflow_nb.suggestions import order_by_likeness
 
 EXAMPLES: list[PauseflowError] = [
     AmbiguousExecution("ab", ["ab12", "ab34"]),
@@ -101,6 +104,7 @@ EXAMPLES: list[PauseflowError] = [
     CheckersBusy(),
     InvalidDuration("timeout", "soon", "cannot be read"),
     InvalidNotebook("a.ipynb", "it is a picture"),
+    InvalidOutput("/srv/out.ipynb", "is a folder: name a file in it"),
     InvalidParameter("alpha", "is not a number"),
     MissingSecret("API_KEY", "its value is empty", 2),
     InvalidSetting("port", "x", "environment", "is not a number"),
@@ -120,6 +124,8 @@ EXAMPLES: list[PauseflowError] = [
     LinkWithdrawn(),
     NoRoomForBody(),
     NoServer(),
+    NoStore("/srv/pauseflow.db", "PAUSEFLOW_DATA_DIR"),
+    NoStore("/srv/pauseflow.db", None),
     NoWorker(),
     NotComparable("price", "matplotlib.figure.Figure"),
     NotAllowed("only ann may answer, signed in"),
@@ -127,6 +133,9 @@ EXAMPLES: list[PauseflowError] = [
     NotJSON("context", "['when']", "datetime"),
     NotStorable("type 'list' is not supported"),
     NotSuspended("k3v9", "completed", "approve"),
+    CannotRetry("k3v9", "suspended"),
+    CannotSuspend("k3v9", "waiting"),
+    NotSuspended("k3v9", "suspended", "aprove", ["approve", "review"]),
     QuestionChanged("k3v9"),
     NotebookGone("k3v9", "in.ipynb", "/data/k3v9/start.ipynb"),
     NotebookNotFound("missing.ipynb"),
@@ -262,3 +271,11 @@ def test_no_module_raises_a_bare_exception() -> None:
 @pytest.mark.parametrize("error", [errors.NotSuspended("fc7e", "queued"), errors.CannotRetry("fc7e", "queued")])
 def test_a_queued_execution_says_how_it_continues(error: Exception) -> None:
     assert "it is queued and continues when a worker takes it; `pauseflow serve` starts one" in str(error)
+
+
+def test_an_answer_to_a_misspelt_step_names_those_that_wait() -> None:
+    error = errors.NotSuspended("fc7e", "suspended", "aks", order_by_likeness("aks", ["review", "ask"]))
+
+    assert str(error) == (
+        "execution fc7e is suspended and does not wait for an answer in step 'aks', but in ask, review: pass --step ask"
+    )

@@ -55,7 +55,6 @@ _MEANT = {
     "continue": "resume",
     "execute": "run",
     "help": "--help",
-    "info": "show",
     "kill": "cancel",
     "logs": "outputs",
     "ls": "list",
@@ -65,12 +64,14 @@ _MEANT = {
     "schedule": "trigger",
     "server": "serve",
     "start": "run",
-    "status": "show",
     "stop": "cancel",
     "submit": "run",
     "version": "--version",
     "wait": "show",
 }
+
+#: Words for the state of an execution, or of all executions if none is named.
+_ASKS_FOR_STATE = ("info", "state", "status")
 
 #: Argument that is missing → where to find its value.
 _WHERE_TO_FIND = {
@@ -105,6 +106,16 @@ class _Commands(click.Group):
             except click.MissingParameter as problem:
                 message = _WHERE_TO_FIND.get(str(problem.param and problem.param.name), "")
                 raise click.MissingParameter(message, problem.ctx, problem.param) from None
+            except click.UsageError as problem:
+                if (
+                    problem.ctx is not None
+                    and problem.ctx.info_name == "resume"
+                    and "extra argument" in problem.message
+                ):
+                    raise click.UsageError(
+                        f"{problem.message}. Write the answer as: --data JSON", problem.ctx
+                    ) from None
+                raise
 
     def _describe_values(self, flag: str) -> str:
         """Write how an option is used that takes several values, as the end of a sentence; empty for others."""
@@ -116,7 +127,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first word names; if there is none, name the one that was probably meant."""
-        if meant := _MEANT.get(args[0]):
+        if meant := ("show" if args[1:] else "list") if args[0] in _ASKS_FOR_STATE else _MEANT.get(args[0]):
             ctx.fail(f"{args[0]!r} is not a command. Did you mean: pauseflow {shlex.join([meant, *args[1:]])}")
         if args[0].lower().endswith(".ipynb") and self.get_command(ctx, args[0]) is None:
             ctx.fail(f"{args[0]!r} is not a command. To run this notebook: pauseflow run {shlex.join(args)}")
@@ -145,7 +156,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pauseflow-nb")
+@click.version_option(None, "-V", "--version", package_name="pauseflow-nb")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Run Jupyter notebooks that can pause and resume."""

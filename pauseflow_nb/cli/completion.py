@@ -50,7 +50,7 @@ def _read_executions(context: click.Context, beginning: str, limit: int) -> list
 
     try:
         flags = {name: context.params.get(name) for name in ("data_dir", "db", "storage")}
-        queue = Queue.open(Settings.load(flags=flags))
+        queue = Queue.open(Settings.load(flags=flags), creates=False)
         return [queue.view(id_, with_links=False) for id_ in queue.find_beginning(beginning, limit)]
     except Exception:  # noqa: BLE001 (a shell that completes shows no error)
         return []

@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from pauseflow_nb.errors import PauseflowError, StoreUnavailable
+from pauseflow_nb.errors import NoStore, PauseflowError, StoreUnavailable
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.settings import FILE_NAME, Settings, known_variables
 from pauseflow_nb.suggestions import did_you_mean
@@ -66,15 +66,18 @@ def check_files(folders: Iterable[Path]) -> Iterator[Finding]:
                 yield Finding("settings", "wrong", f"{file}: {_describe_unknown(name, known)}")
 
 
-def check_store(settings: Settings, open_queue: Callable[[Settings], "Queue"]) -> Iterator[Finding]:
+def check_store(settings: Settings, open_queue: Callable[..., "Queue"]) -> Iterator[Finding]:
     """Open the store, write and read a file, and look for room, for a worker and for somebody who answers links."""
     try:
-        queue = open_queue(settings)
+        try:
+            queue, made = open_queue(settings), ""
+        except NoStore:
+            queue, made = open_queue(settings, creates=True), " (there was no store: this command has created it)"
     except PauseflowError as problem:
         yield Finding("database", "wrong", str(problem))
         yield _check_storage(settings)
         return
-    yield Finding("database", "ok", settings.shown("db"))
+    yield Finding("database", "ok", settings.shown("db") + made)
     storage = _check_storage(settings)
     yield storage
     if storage.status == "ok":

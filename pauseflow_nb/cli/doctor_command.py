@@ -66,7 +66,9 @@ def _show(settings: Settings | None, found: list[Finding], *, as_json: bool) -> 
         print_lines(format_table([("SETTING", "VALUE", "FROM"), *rows]))
     print_lines(
         ("\n" if rows else "")
-        + format_table([("CHECK", "", ""), *((each.name, _MARKS[each.status], each.text) for each in found)])
+        + format_table(
+            [("CHECK", "RESULT", "DETAILS"), *((each.name, _MARKS[each.status], each.text) for each in found)]
+        )
     )
     for each in found:
         if each.status == "wrong":

@@ -13,6 +13,7 @@ import click
 from pauseflow_nb.cli.completion import complete_files, complete_open_steps, complete_steps, execution_argument
 from pauseflow_nb.cli.options import (
     COMPLETED,
+    FAILED,
     WholeNumberBetween,
     advise_answer,
     exit_code,
@@ -21,12 +22,14 @@ from pauseflow_nb.cli.options import (
     print_execution,
     print_json,
     print_lines,
+    read_or_nothing,
     store_options,
 )
 from pauseflow_nb.errors import AmbiguousSuspension, InvalidValue, NoServer, NotSuspended
 from pauseflow_nb.json_values import NOTHING, read_json
 from pauseflow_nb.printable import json_printable, printable, printable_lines
 from pauseflow_nb.settings import Settings
+from pauseflow_nb.suggestions import order_by_likeness
 
 if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
@@ -58,7 +61,10 @@ def list_(
     """List executions, newest first."""
     from pauseflow_nb.cli.terminal import format_table
 
-    found = open_queue(settings).list(states=state or None, text=search, limit=limit, offset=offset, with_links=True)
+    found = read_or_nothing(
+        settings,
+        lambda queue: queue.list(states=state or None, text=search, limit=limit, offset=offset, with_links=True),
+    )
     if as_json:
         print_json(found)
         return
@@ -104,19 +110,17 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
     """Show one execution: its state, its steps, what it waits for, and the links."""
     queue = open_queue(settings)
     found = queue.view(execution, history=history, envelopes=as_json)
-    if not state:
-        print_execution(found, as_json=as_json, flags=format_flags(settings))
-        if not as_json:
-            _warn_of_dead_links(queue, found)
-        return
-    reports = queue.variables(execution)
+    reports = queue.variables(execution) if state else []
     if as_json:
-        print_json(found | {"variables": [vars(report) for report in reports]})
+        print_json(found | ({"variables": [vars(report) for report in reports]} if state else {}))
+        return
+    print_execution(found, as_json=False, flags=format_flags(settings))
+    _warn_of_dead_links(queue, found)
+    if not state:
         return
     from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.kernel.snapshot import make_rows
 
-    print_execution(found, as_json=False, flags=format_flags(settings))
     print_lines(
         f"\n{format_table(make_rows(reports))}"
         if reports
@@ -128,7 +132,8 @@ def _warn_of_dead_links(queue: "Queue", execution: Mapping[str, Any]) -> None:
     has_links = any(suspension.get("resume_url") for suspension in execution["suspended"])
     if has_links and queue.settings.public_url is None and queue.live_server_url() is None:
         answer = advise_answer(execution["id"], queue.settings)
-        print_lines(f"  nobody answers these links now: start `pauseflow serve`, or {answer}")
+        serve = f"start `pauseflow serve{format_flags(queue.settings)}`"
+        print_lines(f"  nobody answers these links now: {serve}, or {answer}")
 
 
 @click.command()
@@ -183,13 +188,16 @@ def send_back(
 @click.option("--wait", is_flag=True, help="Also wait until its kernel has ended.")
 @store_options
 def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, as_json: bool) -> None:
-    """Cancel an execution in any state."""
+    """Cancel an execution in any state.
+
+    Exit code 1: it had already completed or failed.
+    """
     found = _find_execution(settings, execution)
     before = found.state
     found.cancel(text)
     if before in _ENDED:
         print_lines(f"execution {found.id} has already ended: it stays {before}", err=True)
-    _finish(found, settings, wait=wait, as_json=as_json, code=COMPLETED)
+    _finish(found, settings, wait=wait, as_json=as_json, code=COMPLETED if found.state == "cancelled" else FAILED)
 
 
 @click.command()
@@ -264,10 +272,25 @@ def fork(
 
 @click.command()
 @execution_argument
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT.ipynb",
+    shell_complete=complete_files,
+    help="File to write; otherwise the notebook is printed.",
+)
 @store_options
-def outputs(settings: Settings, *, execution: str, as_json: bool) -> None:  # noqa: ARG001  (a notebook is JSON)
-    """Print the executed notebook in its current state."""
-    sys.stdout.buffer.write(json_printable(open_queue(settings).document(execution).decode()).encode())
+def outputs(settings: Settings, *, execution: str, output: str | None, as_json: bool) -> None:
+    """Print the executed notebook in its current state, or write it to a file."""
+    text = json_printable(open_queue(settings).document(execution).decode())
+    if output is None or output == "-":
+        sys.stdout.buffer.write(text.encode())
+        return
+    _write_file(text, Path(output))
+    if as_json:
+        print_json({"execution": execution, "output": str(Path(output).absolute())})
+    else:
+        print_lines(f"wrote {output}")
 
 
 @click.command()
@@ -295,7 +318,7 @@ def report(settings: Settings, *, execution: str, output: str | None, as_json: b
     if file == "-":
         click.echo(made.html)
     else:
-        _write_page(made.html, Path(file))
+        _write_file(made.html, Path(file))
     for problem in made.problems:
         print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
     if as_json:
@@ -316,13 +339,18 @@ def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool
             # This process ends at the pause, and with it a kernel that it keeps.
             found.run_here(until_pause=True)
         elif found.is_stranded():
-            print_lines(found.describe_stranded(), err=True)
-        found.wait(until_pause=True)
+            print_lines(found.describe_stranded(format_flags(settings)), err=True)
+        try:
+            found.wait(until_pause=True)
+        except KeyboardInterrupt:
+            command = f"pauseflow show {found.id}{format_flags(settings)}"
+            print_lines(f"\nno longer waiting for execution {found.id}: `{command}` shows its state", err=True)
+            raise
     elif found.is_stranded():
-        print_lines(found.describe_stranded(), err=True)
+        print_lines(found.describe_stranded(format_flags(settings)), err=True)
     view = found.to_dict()
     print_execution(view, as_json=as_json, flags=format_flags(settings))
-    sys.exit(exit_code(view["state"]) if wait and code is None else COMPLETED)
+    sys.exit(code if code is not None else exit_code(view["state"]) if wait else COMPLETED)
 
 
 def _parse_json(flag: str, text: str) -> Any:
@@ -336,9 +364,9 @@ def _parse_json(flag: str, text: str) -> Any:
         ) from None
 
 
-def _write_page(html: str, file: Path) -> None:
+def _write_file(text: str, file: Path) -> None:
     try:
-        file.write_text(html, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as problem:
         raise InvalidValue("--output", str(file), f"cannot be written: {problem.strerror}") from None
 
@@ -374,7 +402,8 @@ def _find_question(view: dict[str, Any], step: str | None) -> dict[str, Any] | N
     questions = [each for each in view["suspended"] if each["approval_url"]]
     found = [each for each in questions if step in (None, each["step"], ".".join(each["path"]))]
     if step is not None and not found:
-        raise NotSuspended(view["id"], view["state"], step)
+        waiting = order_by_likeness(step, (".".join(each["path"]) for each in questions))
+        raise NotSuspended(view["id"], view["state"], step, waiting)
     if len(found) > 1:
         raise AmbiguousSuspension(view["id"], [".".join(each["path"]) for each in found])
     return found[0] if found else None

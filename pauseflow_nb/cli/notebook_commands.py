@@ -1,6 +1,5 @@
 """Define `pauseflow inspect`, which lists the parameters of a notebook, and `pauseflow import`, which makes notebooks."""
 
-import sys
 from typing import Any
 
 import click
@@ -30,14 +29,12 @@ def inspect(*, notebook: str, kernel: str | None, language: str | None, as_json:
             print_lines(line)
         if found.steps:
             print_lines(f"Steps: {', '.join(found.steps)}")
-    # As in papermill.
-    sys.exit(0 if found.has_cell else 1)
 
 
 def _describe_missing(has_cell: bool) -> str:
     if has_cell:
         return "\n  Can't infer anything about this notebook's parameters. It may not have any parameter defined."
-    return "\n  No cell tagged 'parameters'"
+    return "\n  No cell tagged 'parameters': the notebook runs as it is, and parameters go into a cell above all others"
 
 
 def _format_parameter(parameter: dict[str, Any]) -> str:

@@ -61,6 +61,7 @@ _USAGE_ERRORS = (
     errors.InvalidStep,
     errors.InvalidValue,
     errors.KernelUnavailable,
+    errors.NoStore,
     errors.NotAllowed,
     errors.NotebookNotFound,
     errors.NotSuspended,
@@ -95,6 +96,9 @@ def print_errors(*, as_json: bool) -> Iterator[None]:
         raise
     except BrokenPipeError:
         sys.exit(FAILED)
+    except KeyboardInterrupt:
+        print_lines("\npauseflow: stopped by Ctrl-C", err=True)
+        sys.exit(LEFT)
 
 
 def _print_error(kind: str, sentence: str) -> None:
@@ -150,6 +154,11 @@ def find_execution(queue: Any, beginning: str) -> str:
     Raises:
         AmbiguousExecution: If several do.
     """
+    if beginning.endswith(".ipynb"):
+        raise click.UsageError(
+            f"ID is the id of an execution, and {beginning} is a notebook: "
+            f"`pauseflow list --search {shlex.quote(Path(beginning).name)}` shows its executions"
+        )
     if not beginning or len(beginning) >= _ID_LENGTH:
         return beginning
     found: list[str] = queue.find_beginning(beginning, _MOST_IDS)
@@ -170,11 +179,25 @@ def advise_answer(execution: str, settings: Settings) -> str:
     return f"answer with `pauseflow resume {execution} --wait{format_flags(settings)}`"
 
 
-def open_queue(settings: Settings) -> "Queue":
-    """Open the store."""
+def open_queue(settings: Settings, *, creates: bool = False) -> "Queue":
+    """Open the store; only commands that start something create it, so that a mistyped setting is noticed.
+
+    Raises:
+        NoStore: If there is none.
+    """
     from pauseflow_nb.engine.queue import Queue  # imports SQLAlchemy, which only commands that open the store need
 
-    return Queue.open(settings)
+    return Queue.open(settings, creates=creates)
+
+
+def read_or_nothing(settings: Settings, read: "Callable[[Queue], list[R]]") -> list[R]:
+    """Read a list from the store; it is empty if there is none, which is said if a setting names its place."""
+    try:
+        return read(open_queue(settings))
+    except errors.NoStore as problem:
+        if problem.source is not None:
+            print_lines(f"pauseflow: {problem}", err=True)
+        return []
 
 
 def print_lines(text: str, *, err: bool = False) -> None:

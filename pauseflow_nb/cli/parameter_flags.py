@@ -39,6 +39,11 @@ def resolve_parameters(
         merged |= _parse_mapping(f"-f {file}", _read(file))
     for text in yaml:
         merged |= _parse_mapping("-y", text)
+    for flag, pairs in (("-p", typed), ("-r", raw)):
+        for name, _ in pairs:
+            before, is_pair, after = name.partition("=")
+            if is_pair and before.isidentifier():
+                raise InvalidParameter(name, f"name and value are two words: write {flag} {before} {after or 'VALUE'}")
     merged |= {name: _convert(value) for name, value in typed}
     merged |= dict(raw)
     check_parameters(merged)

@@ -21,7 +21,7 @@ _queue_option = click.option(
     metavar="NAME",
     multiple=True,
     callback=lambda _context, _option, names: ",".join(names) if names else None,
-    help="Queue whose segments the worker runs; repeat for several.  [PAUSEFLOW_QUEUES, default: default]",
+    help="Queue whose executions the worker runs; repeat for several.  [PAUSEFLOW_QUEUES, default: default]",
 )
 
 
@@ -39,13 +39,13 @@ _queue_option = click.option(
 @click.option(
     "--workers",
     type=WholeNumberBetween(1, 64),
-    help="Number of segments that run at the same time.  [PAUSEFLOW_WORKERS]",
+    help="Number of executions that run at the same time.  [PAUSEFLOW_WORKERS]",
 )
 @_queue_option
 @click.option("--no-worker", is_flag=True, help="Start no worker, because workers run elsewhere.")
 @store_options
 def serve(settings: Settings, *, ip: str | None, no_worker: bool, as_json: bool) -> None:
-    """Serve the links and the REST API, and run queued segments, until stopped.
+    """Serve the links and the REST API, and run queued executions, until stopped.
 
     Prints its address and the token of Jupyter once it is ready.
     """
@@ -82,7 +82,7 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
     "--workers",
     "workers",
     type=WholeNumberBetween(1, 64),
-    help="Number of segments that run at the same time, of all its queues.  [PAUSEFLOW_WORKERS]",
+    help="Number of executions that run at the same time, of all its queues.  [PAUSEFLOW_WORKERS]",
 )
 # Eager, so that the secrets are read before the settings.
 @click.option(
@@ -99,7 +99,7 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
 )
 @store_options
 def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
-    """Run queued segments until stopped; after SIGTERM, running segments finish first."""
+    """Run queued executions until stopped; after SIGTERM, each continues to its next pause or its end first."""
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
     from pauseflow_nb.store.files import Files
 

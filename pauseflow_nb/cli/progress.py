@@ -7,7 +7,13 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
 
-from pauseflow_nb.cli.terminal import describe_ending, describe_kernel_bound, describe_unsaved, describe_waiting
+from pauseflow_nb.cli.terminal import (
+    describe_ending,
+    describe_kernel_bound,
+    describe_notes,
+    describe_unsaved,
+    describe_waiting,
+)
 from pauseflow_nb.printable import printable, printable_lines
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ class Progress:
         self._quiet, self._log_output = quiet, log_output
         self._files = {"stdout": stdout_file, "stderr": stderr_file}
         self._error: tuple[int, Any] | None = None
+        self._noted: set[str] = set()
         self._bar: Any = None
         if bar and not quiet and sys.stderr.isatty():
             from tqdm import tqdm  # only a terminal needs it
@@ -77,8 +84,9 @@ class Progress:
             case "output":
                 self._show_output(data["cell"], data["output"])
             case "said":
-                self.print_line(data["text"])
+                self._print_once(data["text"])
             case "suspended":
+                self._show_notes(data["view"])
                 for suspension in data["view"]["suspended"]:
                     self.print_line(describe_waiting(suspension))
                 for line in (*_describe_all_unsaved(data["view"]), *describe_kernel_bound(data["view"], is_here=True)):
@@ -87,6 +95,7 @@ class Progress:
             case "queued":
                 self.print_line("continuing")
             case "ended":
+                self._show_notes(data["view"])
                 self._show_end(data["view"])
 
     def _update_bar(self, cells: int) -> None:
@@ -117,6 +126,17 @@ class Progress:
             self._echo(_clean_cell_text("\n".join(output.traceback)) + "\n")
         elif text := output.get("data", {}).get("text/plain"):
             self._echo(_clean_cell_text(text) + "\n")
+
+    def _show_notes(self, view: Mapping[str, Any]) -> None:
+        """Show what the kernel noted about steps, each sentence once."""
+        lines = [f"⚠ {name}: {note}" for name, step in view.get("steps", {}).items() for note in describe_notes(step)]
+        for line in lines:
+            self._print_once(line)
+
+    def _print_once(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            self.print_line(line)
 
     def _write_to_file(self, name: str, text: str) -> None:
         file = self._files.get(name)

@@ -87,7 +87,7 @@ def run(
 
     with start_kernel_early(notebook, run_options) as supply:
         work = plan(notebook, None if output == _STREAM else output, parameters, run_options)
-        queue = open_queue(settings)
+        queue = open_queue(settings, creates=True)
         if not quiet:
             _name_shared_file(work)
         from pauseflow_nb.cli.attached_run import run_with_progress
@@ -108,6 +108,9 @@ def run(
             )
     if as_json:
         print_execution(view, as_json=True)
+    elif output is None and not quiet:
+        command = f"pauseflow outputs {view['id']} -o OUT.ipynb{format_flags(settings)}"
+        print_lines(f"  `{command}` writes the executed notebook", err=True)
     if output == _STREAM:
         _write_to_standard_output(queue, view["id"])
     sys.exit(LEFT if is_stopped else exit_code(view["state"]))
@@ -125,7 +128,7 @@ def _submit(
     from pauseflow_nb.launching import plan, require_worker
 
     work = plan(notebook, output, parameters, options)
-    queue = open_queue(settings)
+    queue = open_queue(settings, creates=True)
     require_worker(queue, serves=work.queues.find(0))
     _name_shared_file(work)
     print_execution(queue.view(queue.start(work)), as_json=as_json)
@@ -140,6 +143,11 @@ def _name_shared_file(work: "Plan") -> None:
 
 
 def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepare_only: bool, as_json: bool) -> None:
+    name, is_pair, value = (output or "").partition("=")
+    if is_pair and name.isidentifier() and not value.endswith(".ipynb"):
+        raise click.UsageError(
+            f"{output!r} stands where OUT.ipynb does: write a parameter as -p {name} {value or 'VALUE'}"
+        )
     if detach and until_pause:
         raise click.UsageError("--detach returns at once: omit --until-pause")
     if prepare_only and output is None:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pauseflow_nb import identity
@@ -19,6 +19,8 @@ _LINKS = (
     ("send back", "send_back_url"),
     ("cancel", "cancel_url"),
 )
+
+_MINUTE = 60
 
 #: What happens at the deadline, as the end of a sentence.
 _BY_THE_CLOCK = {
@@ -141,6 +143,14 @@ def describe_unsaved(step: Mapping[str, Any]) -> list[str]:
     return [printable(each) for each in unsaved if each.fate != "replayed"]
 
 
+def describe_notes(step: Mapping[str, Any]) -> list[str]:
+    """List what the kernel noted about the last run of a step, such as warnings; what else is shown is left out."""
+    # These are shown as variables that were not saved, and as the reason why it keeps its kernel.
+    unsaved = tuple(f"{each['name']} ({each['type_name']}), {each['reason']}" for each in step.get("unsaved", ()))
+    notes = dict.fromkeys(step.get("notes", ()))
+    return [printable(note) for note in notes if not note.endswith(unsaved) and not note.startswith("kernel-bound:")]
+
+
 def describe_losses(execution: Mapping[str, Any]) -> list[str]:
     """List what kernels could not restore, with the reasons; what cells need comes first."""
     losses = sorted(execution.get("losses") or (), key=lambda loss: not loss["needed_by"])
@@ -167,8 +177,13 @@ def describe_kernel_bound(execution: Mapping[str, Any], *, is_here: bool = False
     ]
 
 
-def describe_record(record: Mapping[str, Any]) -> str:
-    """Describe a decision record in a line."""
+def describe_record(record: Mapping[str, Any], *, says_unseen: bool = False) -> str:
+    """Describe a decision record in a line.
+
+    Args:
+        record: The record, as `Queue.view` shows it.
+        says_unseen: Whether to say that it is not recorded whether the person saw what was shown, as an audit needs it.
+    """
     if record.get("problem"):
         return f"record: {printable(record['problem'])}"
     decision = record.get("decision") or record.get("approval")
@@ -188,7 +203,7 @@ def describe_record(record: Mapping[str, Any]) -> str:
     who = " Anyone who had the link could send this." if decision.get("known_by") == "link" else ""
     seen = (
         ""
-        if record.get("seen") or decision["by"] == "clock"
+        if not says_unseen or record.get("seen") or decision["by"] == "clock"
         else " Whether this person saw what was shown is not recorded."
     )
     return printable(f"record {record['number']}: {step}: {decision['sentence']}{who}{seen}")
@@ -224,9 +239,11 @@ def describe(execution: Mapping[str, Any], *, flags: str = "") -> str:
         unsaved = [line for line in describe_unsaved(step) if line not in listed]
         listed.update(unsaved)
         lines += [f"            {line}" for line in unsaved]
+        lines += [f"            ⚠ {line}" for line in describe_notes(step)]
     usage = execution["usage"]
     lines.append(
-        f"  usage     {usage['compute_seconds']:.1f} s computing, {usage['suspended_seconds']:.1f} s waiting, "
+        f"  usage     {_describe_seconds(usage['compute_seconds'])} computing, "
+        f"{_describe_seconds(usage['suspended_seconds'])} waiting, "
         f"{usage['wakeups']} wake-up{'' if usage['wakeups'] == 1 else 's'}"
     )
     lines += [describe_waiting(suspension) for suspension in execution["suspended"]]
@@ -237,6 +254,10 @@ def describe(execution: Mapping[str, Any], *, flags: str = "") -> str:
         lines.append(f"  error     {_describe_error(execution['error'], indent=' ' * 12)}")
         lines.append(f"  next      {_advise_retry(execution, flags)}")
     return "\n".join(lines)
+
+
+def _describe_seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _MINUTE else format_duration(timedelta(seconds=round(seconds)))
 
 
 def _describe_queue(execution: Mapping[str, Any]) -> str:
@@ -291,7 +312,8 @@ def _describe_reason(execution: Mapping[str, Any]) -> str:
     person = identity.describe_actor(by, reason) if by else ""
     who = f"by {person}" if kind in {by, "user"} else f"{kind} by {person}" if by else kind
     text = f": {reason['text']}" if reason.get("text") else ""
-    return f" ({printable_lines(f'{who}{text}', indent='    ')})"
+    described = printable_lines(f"{who}{text}", indent="    ")
+    return f" {described}" if who.endswith(")") else f" ({described})"
 
 
 def _describe_error(error: Mapping[str, Any], where: str = "", *, indent: str) -> str:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pauseflow_nb.cli.completion import complete_files
-from pauseflow_nb.cli.options import open_queue, print_execution, print_json, print_lines, store_options
+from pauseflow_nb.cli.options import (
+    format_flags,
+    open_queue,
+    print_execution,
+    print_json,
+    print_lines,
+    read_or_nothing,
+    store_options,
+)
 from pauseflow_nb.cli.papermill_options import parameter_values
 from pauseflow_nb.errors import InvalidValue
 from pauseflow_nb.json_values import JSON, dump_json, read_json
@@ -16,7 +24,7 @@ from pauseflow_nb.settings import Settings
 if TYPE_CHECKING:
     from pauseflow_nb.engine.triggers.managing import NewTrigger
 
-_NO_WORKER = "no worker is running to start executions for this trigger: run `pauseflow serve`"
+_NO_WORKER = "no worker is running to start executions for this trigger: run `pauseflow serve{}`"
 _FORMS = ("typed", "raw", "files", "yaml", "base64_yaml")
 
 _trigger_argument = click.argument("trigger_id", metavar="TRIGGER")
@@ -92,10 +100,10 @@ def add(
         raise click.UsageError("pass one of --http, --cron, --every and --at")
     _check_flags(http=http, zone=zone, **options)
     new = _make_trigger(notebook, None if http else {**times, "zone": zone}, options)
-    queue = open_queue(settings)
+    queue = open_queue(settings, creates=True)
     _print(managing.add(queue, new, by=identify_account()), as_json=as_json)
     if not queue.has_live_worker():
-        print_lines(_NO_WORKER, err=True)
+        print_lines(_NO_WORKER.format(format_flags(settings)), err=True)
 
 
 @trigger.command("list")
@@ -105,7 +113,7 @@ def list_(settings: Settings, *, as_json: bool) -> None:
     from pauseflow_nb.cli.terminal import format_table
     from pauseflow_nb.engine.triggers.managing import list_triggers
 
-    found = list_triggers(open_queue(settings))
+    found = read_or_nothing(settings, list_triggers)
     if as_json:
         print_json(found)
         return
@@ -187,7 +195,7 @@ def run(settings: Settings, *, trigger_id: str, data: str | None, as_json: bool)
     queue = open_queue(settings)
     execution = managing.run(queue, trigger_id, data=_read_data(data))
     if not queue.has_runner(execution):
-        print_lines(describe_stranded(queue.find_queue(execution)), err=True)
+        print_lines(describe_stranded(queue.find_queue(execution), format_flags(settings)), err=True)
     print_execution(queue.view(execution), as_json=as_json)
 
 

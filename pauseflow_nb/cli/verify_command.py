@@ -37,12 +37,12 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
     if key_file is not None and from_store:
         raise click.UsageError("--key and --store cannot be combined: with --key, the store is not read")
     document = _read(notebook)
+    id_ = _read_execution(document)
     if key_file is not None:
         result = compare(document, _read_keys(key_file))
     else:
         queue = open_queue(settings)
         pems = [queue.public_key(key["id"]) for key in queue.list_keys()]
-        id_ = _read_execution(document)
         recorded, unwritten = (queue.decisions(id_), queue.count_unwritten_decisions(id_)) if from_store else (None, 0)
         result = compare(document, _parse("".join(pems)), recorded=recorded, unwritten=unwritten)
     if as_json:
@@ -56,9 +56,11 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         )
     else:
         for statement in result.statements:
-            print_lines(describe_record(statement.summarize()))
+            print_lines(describe_record(statement.summarize(), says_unseen=True))
         for problem in result.problems:
             print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
+        if not id_:
+            print_lines(f"  verify takes the executed notebook, OUT: {notebook} names no execution", err=True)
         for line in result.notes:
             print_lines(printable_lines(f"  {line}", indent="  "), err=True)
         if result.is_valid:

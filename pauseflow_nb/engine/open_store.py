@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.jobs import Jobs
-from pauseflow_nb.errors import NotebookGone, StoreUnavailable
+from pauseflow_nb.errors import NoStore, NotebookGone, StoreUnavailable
 from pauseflow_nb.forms.check_process import default_checker
 from pauseflow_nb.links import Claim, Signer
 from pauseflow_nb.protocol import Links
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import keys, workers
-from pauseflow_nb.store.database import is_conflict, open_engine, reading, transaction
+from pauseflow_nb.store.database import find_missing_file, is_conflict, open_engine, reading, transaction
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.migrate import migrate
@@ -47,16 +47,20 @@ class OpenStore:
         keys.add_first(engine)
 
     @classmethod
-    def open(cls, settings: Settings, *, base_url: str | None = None) -> Self:
+    def open(cls, settings: Settings, *, base_url: str | None = None, creates: bool = True) -> Self:
         """Open the store that the settings name, and create or migrate its tables.
 
         Args:
             settings: Which store.
             base_url: Base of the links while no server of this store is alive and no `public_url` is set.
+            creates: Create the SQLite file if there is none.
 
         Raises:
+            NoStore: If there is no SQLite file, and none is created.
             StoreUnavailable: If the database is locked, missing or unusable.
         """
+        if not creates and (missing := find_missing_file(settings.db)) is not None:
+            raise NoStore(str(missing), settings.source("db") or settings.source("data_dir"))
         engine = open_engine(settings.db)
         migrate(engine)
         return cls(settings, engine, base_url=base_url)

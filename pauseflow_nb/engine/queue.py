@@ -46,6 +46,7 @@ from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import audit, executions, keys, segments, suspensions, workers
 from pauseflow_nb.store.database import reading
 from pauseflow_nb.store.executions import Row
+from pauseflow_nb.suggestions import order_by_likeness
 
 
 class Queue(Reader):
@@ -290,11 +291,11 @@ class Queue(Reader):
 
     def _choose(self, connection: sa.Connection, execution: str, step: str | None) -> Row:
         state = self._row(connection, execution).state
-        found = list_open_below(connection, execution)
+        found = waiting = list_open_below(connection, execution)
         if step is not None:
             found = [one for one in found if one.is_named(step)] or [one for one in found if one.is_inside(step)]
         if not found:
-            raise NotSuspended(execution, state, step)
+            raise NotSuspended(execution, state, step, order_by_likeness(str(step), (one.address for one in waiting)))
         if len(found) > 1:
             raise AmbiguousSuspension(execution, [one.address for one in found])
         return found[0].row

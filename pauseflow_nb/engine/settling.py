@@ -33,6 +33,7 @@ from pauseflow_nb.store.views import name_settlement, view_approvals
 
 #: Seconds that a worker has to finish the notebook of an execution that was cancelled while it ran.
 RECORD_AFTER = 15.0
+_NOT_KEPT = "this was decided before: your request changed nothing, and its data and comment were not kept"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Response:
     """The reply to the sender of a callback: an HTTP status and a JSON body.
 
     The body always holds `execution`, `step` and `state` (the execution's); `action` if the callback settled
-    something or was stored for later, `already` for a repeated decision, `error` if it is refused.
+    something or was stored for later, `already` and `note` for a repeated decision, `error` if it is refused.
     """
 
     status: int
@@ -188,7 +189,7 @@ class Settling:
         approvals = view_approvals(suspension.rules, suspension.given)
         needed = approvals["needed"]
         if any(list_people(one["by"], one.get("via")) & list_people(by) for one in approvals["given"]):
-            return self._respond(200, claim, action="resume", already=True, approvals=approvals)
+            return self._respond(200, claim, action="resume", already=True, note=_NOT_KEPT, approvals=approvals)
         comment = shorten_comment(envelope)
         details = {} if comment is None else {"comment": comment}
         if len(approvals["given"]) + 1 >= needed and suspension.kind != "pause":
@@ -369,7 +370,7 @@ class Settling:
         if execution is not None and execution.state in FINAL and decided != ("cancel", "cancelled"):
             return self._respond(410, claim, action=suspension.action, error=f"the notebook has {execution.state}")
         if suspension.action == callback.action:
-            return self._respond(200, claim, action=suspension.action, already=True)
+            return self._respond(200, claim, action=suspension.action, already=True, note=_NOT_KEPT)
         error = f"the other decision came first: {suspension.action}; your answer changed nothing"
         return self._respond(409, claim, action=suspension.action, error=error)
 

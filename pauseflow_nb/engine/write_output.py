@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pauseflow_nb.engine.progress_events import Event, Events, ignore
-from pauseflow_nb.errors import PauseflowError, StoreUnavailable
+from pauseflow_nb.errors import InvalidOutput, PauseflowError
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile
@@ -83,7 +83,7 @@ class PatientOutput(OutputFile):
             self._failed(problem)
         except OSError as problem:
             why = f"{problem.strerror or problem}: check the folder and its permissions, then `pauseflow retry`"
-            self._failed(StoreUnavailable(self._where(), why))
+            self._failed(InvalidOutput(self._where(), f"cannot be written: {why}"))
         else:
             self.problem = None
 
@@ -100,7 +100,8 @@ class PatientOutput(OutputFile):
 
     def _failed(self, problem: PauseflowError) -> None:
         if self.problem is None:
-            self._report(f"the output was not written: {problem}")
+            is_named = isinstance(problem, InvalidOutput)
+            self._report(str(problem) if is_named else f"the output was not written: {problem}")
         self.problem = problem
 
     def _moved(self, path: str) -> None:
@@ -136,7 +137,8 @@ class RemoteOutput(PatientOutput):
             file_addresses.write(text, self._url)
         except Exception as problem:
             # Each of papermill's handlers raises the errors of its client.
-            raise StoreUnavailable(self._url, f"{problem}: check the address and your credentials") from problem
+            why = f"cannot be written: {problem}: check the address and your credentials"
+            raise InvalidOutput(self._url, why) from problem
         self._saved = revision
 
     def _where(self) -> str:

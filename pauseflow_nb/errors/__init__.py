@@ -16,6 +16,7 @@
     ├── NotebookGone          (FileNotFoundError)  the store's copy of an executed notebook was removed
     ├── InvalidImport         (ValueError)         a file that is not a workflow
     ├── InvalidParameter      (ValueError)         a parameter that does not parse
+    │   └── InvalidOutput                          an output notebook that cannot be written
     ├── InvalidSetting        (ValueError)
     ├── MissingSecret         (LookupError)        a secret that no provider has
     ├── AllowanceReached      (RuntimeError)       a user or a queue has reached its limit of executions or bytes
@@ -57,6 +58,7 @@
     ├── NodeUnavailable       (RuntimeError)       no Node.js for a step in JavaScript
     ├── NodeFailed            (RuntimeError)       the JavaScript of a step raised an error
     ├── StoreUnavailable      (ConnectionError)    the database is locked, missing or unusable
+    ├── NoStore               (LookupError)        a command that only reads found no store
     ├── StoreDamaged          (ValueError)         a row of the database that cannot be read
     ├── NotStorable           (ValueError)         a value that the database cannot hold
     ├── StorageFull           (OSError)
@@ -134,6 +136,7 @@ from pauseflow_nb.errors.stored_data import (
     DiskNearlyFull,
     InvalidRecord,
     NoRoomForBody,
+    NoStore,
     NotRestored,
     NotStorable,
     QuotaReached,
@@ -149,6 +152,7 @@ from pauseflow_nb.errors.user_input import (
     InvalidDuration,
     InvalidImport,
     InvalidNotebook,
+    InvalidOutput,
     InvalidParameter,
     InvalidSetting,
     InvalidStep,
@@ -178,6 +182,7 @@ __all__ = [
     "InvalidDuration",
     "InvalidImport",
     "InvalidNotebook",
+    "InvalidOutput",
     "InvalidParameter",
     "InvalidParameters",
     "InvalidRecord",
@@ -195,6 +200,7 @@ __all__ = [
     "NoChecker",
     "NoRoomForBody",
     "NoServer",
+    "NoStore",
     "NoWorker",
     "NodeFailed",
     "NodeUnavailable",

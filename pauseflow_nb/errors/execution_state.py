@@ -96,12 +96,17 @@ class AmbiguousSuspension(PauseflowError, LookupError):
 class NotSuspended(PauseflowError, RuntimeError):
     """An answer to an execution that does not wait for one."""
 
-    def __init__(self, execution: str, state: str, step: str | None = None) -> None:
-        super().__init__(execution, state, step)
-        self.execution, self.state, self.step = execution, state, step
+    def __init__(self, execution: str, state: str, step: str | None = None, waits_in: Sequence[str] = ()) -> None:
+        super().__init__(execution, state, step, tuple(waits_in))
+        self.execution, self.state, self.step, self.waits_in = execution, state, step, tuple(waits_in)
 
     def __str__(self) -> str:
         step = f" in step {self.step!r}" if self.step else ""
+        if self.waits_in:
+            return (
+                f"execution {self.execution} is {self.state} and does not wait for an answer{step}, "
+                f"but in {', '.join(self.waits_in)}: pass --step {self.waits_in[0]}"
+            )
         if self.state == "queued":
             return f"execution {self.execution} does not wait for an answer{step}: {_QUEUED}"
         has_ended = self.state in ("completed", "failed", "cancelled")
@@ -140,6 +145,11 @@ class CannotRetry(PauseflowError, RuntimeError):
             return f"execution {self.execution} has not failed, it is {self.state}: go back with --from STEP"
         if self.state == "queued":
             return f"execution {self.execution} has not ended, {_QUEUED}"
+        if self.state in {"suspended", "waiting", "paused"}:
+            return (
+                f"execution {self.execution} has not ended, it is {self.state}: "
+                f"answer it with `pauseflow resume {self.execution}`, or cancel or fork it"
+            )
         return f"execution {self.execution} has not ended, it is {self.state}: wait for its end, or cancel or fork it"
 
 
@@ -153,4 +163,9 @@ class CannotSuspend(PauseflowError, RuntimeError):
     def __str__(self) -> str:
         if self.parent is not None:
             return f"execution {self.execution} follows its parent: suspend that with `pauseflow suspend {self.parent}`"
+        if self.state in {"suspended", "waiting", "paused"}:
+            return (
+                f"execution {self.execution} cannot be suspended: it is {self.state} already; "
+                f"`pauseflow show {self.execution}` shows what it waits for"
+            )
         return f"execution {self.execution} cannot be suspended: it is {self.state}"

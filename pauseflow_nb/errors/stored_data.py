@@ -17,6 +17,25 @@ class StoreUnavailable(PauseflowError, ConnectionError):
         return f"the store {self.database} cannot be used: {self.problem}"
 
 
+class NoStore(PauseflowError, LookupError):
+    """A command that only reads found no store; `source` names the setting that its place came from, if one did."""
+
+    def __init__(self, place: str, source: str | None) -> None:
+        super().__init__(place, source)
+        self.place, self.source = place, source
+
+    def __str__(self) -> str:
+        if self.source is None:
+            return (
+                f"there is no store yet: {self.place} does not exist. `pauseflow run NOTEBOOK.ipynb` creates it; "
+                "--data-dir or PAUSEFLOW_DATA_DIR names a store in another place"
+            )
+        return (
+            f"there is no store at {self.place}, which {self.source} names: correct it, or create a store there with "
+            "`pauseflow run NOTEBOOK.ipynb`"
+        )
+
+
 class StoreDamaged(PauseflowError, ValueError):
     """A value in the database that cannot be read; other rows can still be read."""
 

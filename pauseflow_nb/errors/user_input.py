@@ -132,6 +132,17 @@ class InvalidParameter(PauseflowError, ValueError):
         return f"parameter {self.name}: {self.problem}"
 
 
+class InvalidOutput(InvalidParameter):
+    """An output notebook that cannot be written."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        PauseflowError.__init__(self, path, problem)
+        self.name, self.path, self.problem = "output", path, problem
+
+    def __str__(self) -> str:
+        return f"the output notebook {self.path} {self.problem}"
+
+
 class InvalidSetting(PauseflowError, ValueError):
     """A setting whose value cannot be used; the error says where the value came from."""
 

@@ -424,7 +424,8 @@ def _plan(run: StepRun, planned: PlannedSuspension) -> IssuedLinks:
     links = run.links(planned.request.allow)
     if run.suspension is not None:
         sentence = (
-            f"step {run.step!r} asked to pause twice: flow.{planned.call}() replaces flow.{run.suspension.call}()"
+            f"step {run.step!r} asked to pause twice: flow.{planned.call}() replaces flow.{run.suspension.call}(), "
+            "because only the last call counts; to ask several questions, ask each in a step of its own"
         )
         # Points to the user's line, above this function, the method, and the check of its arguments.
         warnings.warn(sentence, stacklevel=4)

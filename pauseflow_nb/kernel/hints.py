@@ -22,6 +22,7 @@ _NEAR_NAMES = frozenset({"pauseflow", "pause_flow", "pauseflownb"})
 _MODULE = "the module is `pauseflow_nb`: write `from pauseflow_nb import flow, steps`"
 #: Prefect's `flow` is a decorator.
 _NO_DECORATOR = "a step is a cell whose first line is `%%step NAME`, and nothing is decorated"
+_NO_RETURN = "the last expression of a step is its return value, and `flow.exit()` ends the run"
 _NO_FUNCTION = "write `from pauseflow_nb import flow, steps`, then for example `flow.suspend()`"
 
 
@@ -59,6 +60,9 @@ def explain(error: BaseException | None) -> None:
     hint = _find_hint(error)
     if hint is None or error is None or hint in str(error):
         return
+    if isinstance(error, SyntaxError):
+        error.msg = f"{error.msg}: {hint}"
+        return
     sentence = f"{error}: {hint}"
     error.args = (sentence,)
     if isinstance(error, ImportError):
@@ -66,6 +70,8 @@ def explain(error: BaseException | None) -> None:
 
 
 def _find_hint(error: BaseException | None) -> str | None:
+    if isinstance(error, SyntaxError):
+        return _NO_RETURN if error.msg == "'return' outside function" else None
     if isinstance(error, NameError):
         return _IMPORT if error.name in _OURS else None
     if isinstance(error, TypeError):

@@ -18,6 +18,8 @@ from pauseflow_nb.protocol import Links
 #: Replaces each link in an export of the whole mapping.
 HIDDEN = "(hidden: take this link by its name)"
 
+_ALWAYS_TRUE = "the links that a pause returns are always true; the next cell reads the answer from `steps.NAME.data`"
+
 _issued: "list[weakref.ref[IssuedLinks]]" = []
 
 
@@ -42,9 +44,12 @@ class IssuedLink(str):
 class IssuedLinks(dict[str, str]):
     """`resume_url`, `cancel_url`, `approval_url` and perhaps `send_back_url` of one suspension, valid at once."""
 
-    def __init__(self, links: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        """Take name → link."""
+    def __init__(
+        self, links: Mapping[str, str] | Iterable[tuple[str, str]] = (), notes: list[str] | None = None
+    ) -> None:
+        """Take name → link, and the notes of the step, which also get the warning."""
         super().__init__({name: IssuedLink(link) for name, link in dict(links).items()})
+        self._notes = [] if notes is None else notes
         _issued.append(weakref.ref(self, _issued.remove))
 
     def __getattr__(self, name: str) -> str:
@@ -64,10 +69,8 @@ class IssuedLinks(dict[str, str]):
 
     def __bool__(self) -> bool:
         """Warn of `if flow.suspend():`, which asks for an answer that nobody has given yet."""
-        warnings.warn(
-            "these are links, which are always true; the next cell reads the answer from `steps.NAME.data`",
-            stacklevel=2,
-        )
+        warnings.warn(_ALWAYS_TRUE, stacklevel=2)
+        self._notes.append(_ALWAYS_TRUE)
         return True
 
     def _describe_missing(self, name: str) -> str:

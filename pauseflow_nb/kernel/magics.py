@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pauseflow_nb.errors import InvalidStep, InvalidValue, PauseflowError
 from pauseflow_nb.json_values import JSON, read_json
 from pauseflow_nb.kernel.tracebacks import hide_traceback
+from pauseflow_nb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from pauseflow_nb.kernel.session import Session
@@ -102,7 +103,10 @@ def _run_command(session: "Session", word: str, rest: str) -> str:
     }
     if word in simple and not rest:
         return simple[word]()
-    raise InvalidValue("%pauseflow", f"{word} {rest}".strip(), _USAGE)
+    known = ("state", "approve", "send_back", "trigger", "lint", *simple)
+    raise InvalidValue(
+        "%pauseflow", f"{word} {rest}".strip(), _USAGE + ("" if word in known else did_you_mean(word, known))
+    )
 
 
 def _reset(session: "Session") -> str:

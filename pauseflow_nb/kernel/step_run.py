@@ -106,7 +106,7 @@ class StepRun:
             links = self.briefing.links[self.failed_attempts]
         except IndexError:
             raise InvalidStep(self.step, f"there are no links for attempt {self.failed_attempts + 1}") from None
-        return IssuedLinks(allowed_links(links, allow))
+        return IssuedLinks(allowed_links(links, allow), self.notes)
 
     def start_attempt(self) -> None:
         """Begin a new attempt: forget the suspension, the exports and the links of the failed one."""

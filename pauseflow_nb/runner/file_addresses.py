@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from pauseflow_nb import remote_files
-from pauseflow_nb.errors import InvalidParameter, StoreUnavailable
+from pauseflow_nb.errors import InvalidOutput, StoreUnavailable
 
 #: Packages that papermill's handlers need.
 _NEEDED = {"s3": "boto3", "gs": "gcsfs"}
 
 
-def require_client(url: str, parameter: str) -> None:
-    """Check that the packages for a URL are installed.
+def require_client(url: str) -> None:
+    """Check that the packages for the URL of an output are installed.
 
     Raises:
-        InvalidParameter: If one is missing; says what to install.
+        InvalidOutput: If one is missing; says what to install.
     """
     try:
         if _find_handler(url) is None:
             remote_files.require_client(url)
     except StoreUnavailable as problem:
-        raise InvalidParameter(parameter, f"{url} cannot be used: {problem.problem}") from None
+        raise InvalidOutput(url, f"cannot be used: {problem.problem}") from None
 
 
 def read(url: str) -> str:

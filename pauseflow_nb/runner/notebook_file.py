@@ -51,6 +51,8 @@ def parse_notebook(text: str, path: str) -> NotebookNode:
     if text.startswith("\ufeff"):
         # Neither nbformat nor papermill reads it.
         raise InvalidNotebook(path, "it begins with a byte order mark: save it as UTF-8 without one")
+    if not text.strip():
+        raise InvalidNotebook(path, "the file is empty: save the notebook again, or create a new one in JupyterLab")
     try:
         data = json.loads(text)
     except RecursionError:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pauseflow_nb.errors import InvalidParameter, StorageFull
+from pauseflow_nb.errors import InvalidOutput, StorageFull
 from pauseflow_nb.private_files import create, follow
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document, is_sealed_by
@@ -28,12 +28,12 @@ def require_writable(path: str | None) -> None:
     """Check before anything runs that an output can be written; other errors show only when it is written.
 
     Raises:
-        InvalidParameter: If it cannot be written; says why.
+        InvalidOutput: If it cannot be written; says why.
     """
     if path is None:
         return
     if "://" in path:
-        file_addresses.require_client(path, "output")
+        file_addresses.require_client(path)
         return
     try:
         problem = _find_write_problem(Path(path).expanduser())
@@ -41,7 +41,7 @@ def require_writable(path: str | None) -> None:
         # Too long for the system, with a character that is not allowed, or below the home of an unknown user.
         problem = f"cannot be the path of a file ({getattr(error, 'strerror', None) or error})"
     if problem is not None:
-        raise InvalidParameter("output", f"{path} {problem}")
+        raise InvalidOutput(path, problem)
 
 
 def _find_write_problem(output: Path) -> str | None:

@@ -62,6 +62,15 @@ def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
     raise StoreUnavailable(_hide_password(parsed), "only SQLite and PostgreSQL are supported")
 
 
+def find_missing_file(url: str) -> Path | None:
+    """Find the SQLite file that a URL names, if it does not exist."""
+    with contextlib.suppress(sa.exc.ArgumentError, OSError):
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
+            return Path(parsed.database).absolute()
+    return None
+
+
 @contextmanager
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Open a transaction that may write; the commit at its end is durable.

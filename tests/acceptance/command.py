@@ -19,6 +19,9 @@ import nbformat
 from acceptance.forked import Forked, Nursery
 from acceptance.web import wait_until
 
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
+
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 
 
@@ -160,6 +163,10 @@ class Pauseflow:
 
     def run_example(self, name: str, *flags: str, **parameters: object) -> Ended:
         return self.start_example(name, *flags, **parameters).end()
+
+    def create_store(self) -> None:
+        """Create the store, as the first run does: commands that only read do not."""
+        Queue.open(Settings.load(environment=self.environment)).close()
 
     def executions(self) -> list[dict[str, Any]]:
         executions: list[dict[str, Any]] = json.loads(self("list", "--json").stdout)

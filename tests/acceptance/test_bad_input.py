@@ -54,6 +54,7 @@ def test_a_device_which_may_never_end(pauseflow: Pauseflow, good: Path) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_json_value_too(pauseflow: Pauseflow, command: list[str], kind: str) -> None:
+    pauseflow.create_store()
     ended = pauseflow(*command, "--json")
     error = json.loads(ended.stdout)
 
@@ -104,7 +105,7 @@ def test_an_output_that_cannot_be_written(pauseflow: Pauseflow, output: str, wor
     notebook = write(pauseflow.folder / "in.ipynb", "open('ran', 'w').close()")
     (pauseflow.folder / "good.ipynb").mkdir()
 
-    assert_refused(pauseflow("run", notebook, output), "parameter output", word)
+    assert_refused(pauseflow("run", notebook, output), "the output notebook", word)
     assert not (pauseflow.folder / "ran").exists()
     assert pauseflow.executions() == []
 
@@ -174,6 +175,7 @@ def test_an_unknown_command(pauseflow: Pauseflow) -> None:
     "command", [["show"], ["resume"], ["cancel"], ["retry"], ["outputs"], ["resume", "--data", "1"]]
 )
 def test_an_unknown_execution(pauseflow: Pauseflow, command: list[str]) -> None:
+    pauseflow.create_store()
     assert_refused(pauseflow(command[0], "nobody", *command[1:]), "no execution 'nobody'", "pauseflow list")
 
 
@@ -190,8 +192,21 @@ def test_a_cancel_of_what_has_ended_says_that_it_changes_nothing(pauseflow: Paus
     done = pauseflow("run", good, "out.ipynb", "--json").execution["id"]
     ended = pauseflow("cancel", done)
 
-    assert (ended.code, ended.stdout.startswith(f"{done}  completed")) == (0, True)
+    assert (ended.code, ended.stdout.startswith(f"{done}  completed")) == (1, True)
     assert f"execution {done} has already ended: it stays completed" in ended.stderr
+
+
+def test_an_empty_file_is_called_empty(pauseflow: Pauseflow) -> None:
+    (pauseflow.folder / "empty.ipynb").write_text("\n")
+
+    assert_refused(pauseflow("run", "empty.ipynb"), "the file is empty: save the notebook again")
+
+
+def test_a_second_cancel_is_no_failure(pauseflow: Pauseflow) -> None:
+    waits = pauseflow.run_example("custom_timeout", "--until-pause").execution["id"]
+    codes = [pauseflow("cancel", waits).code, pauseflow("cancel", waits).code]
+
+    assert codes == [0, 0]
 
 
 def test_an_answer_to_a_step_that_does_not_wait(pauseflow: Pauseflow) -> None:
@@ -199,8 +214,8 @@ def test_an_answer_to_a_step_that_does_not_wait(pauseflow: Pauseflow) -> None:
 
     assert_refused(
         pauseflow("resume", waits, "--step", "nosuch"),
-        "does not wait for an answer in step 'nosuch': it is suspended",
-        f"`pauseflow show {waits}` shows what it waits for",
+        "does not wait for an answer in step 'nosuch', but in ",
+        ": pass --step ",
     )
 
 

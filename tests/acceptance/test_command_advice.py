@@ -38,6 +38,32 @@ def test_quiet_prints_the_error_and_the_command_that_goes_on_with_the_corrected_
     assert again.code == 0, again.stderr
 
 
+def test_a_run_without_an_output_says_how_to_get_the_executed_notebook(pauseflow: Pauseflow) -> None:
+    notebook(pauseflow.folder, "6 * 7")
+    ended = pauseflow("run", "in.ipynb")
+    with_output = pauseflow("run", "in.ipynb", "out.ipynb")
+    execution = ended.stderr.split()[1]
+    command = f"pauseflow outputs {execution} -o OUT.ipynb"
+    written = pauseflow(*command.split()[1:])
+
+    assert f"`{command}` writes the executed notebook" in ended.stderr
+    assert "pauseflow outputs" not in with_output.stderr
+    assert (written.code, written.stdout) == (0, "wrote OUT.ipynb\n")
+    assert "42" in (pauseflow.folder / "OUT.ipynb").read_text()
+    assert json.loads(pauseflow("outputs", execution, "-o", "a.ipynb", "--json").stdout)["execution"] == execution
+
+
+def test_warnings_about_pauses_reach_the_terminal(pauseflow: Pauseflow) -> None:
+    lines = ["%%step ask", "from pauseflow_nb import flow", "for _ in range(2):", "    links = flow.suspend(5)"]
+    notebook(pauseflow.folder, "\n".join([*lines, "if links: flow.suspend()"]))
+    ended = pauseflow("run", "in.ipynb", "--until-pause")
+    shown = pauseflow("show", ended.stderr.split()[1]).stdout
+
+    for text in (ended.stderr, shown):
+        for warning in ("because 5 is milliseconds", "asked to pause twice", "are always true"):
+            assert text.count(warning) == 1
+
+
 def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow) -> None:
     notebook(pauseflow.folder, "%%step a\n1 / 0")
     ended = pauseflow("run", "in.ipynb", "-q", "--data-dir", "another store")
@@ -45,7 +71,15 @@ def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow
 
     assert f"--data-dir '{store}' --with in.ipynb`" in ended.stderr
     execution = ended.stderr.partition("`pauseflow retry ")[2].split()[0]
-    shown = pauseflow("show", execution, "--data-dir", "another store")
+    for flags in (["--state"], []):
+        shown = pauseflow("show", execution, "--data-dir", "another store", *flags)
+        assert f"`pauseflow retry {execution} --data-dir" in shown.stdout
+    notebook(pauseflow.folder, ASK, name="ask.ipynb")
+    waits = pauseflow("run", "ask.ipynb", "--until-pause", "--data-dir", "another store")
+    serve = f"`pauseflow serve --data-dir '{store}'`"
+    assert serve in waits.stderr
+    asked = waits.stderr.split()[1]
+    assert serve in pauseflow("show", asked, "--state", "--data-dir", "another store").stdout
     assert f"--data-dir '{store}' --with in.ipynb`" in shown.stdout
 
 

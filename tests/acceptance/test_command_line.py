@@ -145,6 +145,36 @@ class TestCtrlC:
         assert (ended.code, ended.execution["state"]) == (130, "suspended")
         assert "no worker is running to continue this" in ended.stderr
 
+    @pytest.mark.parametrize("module", ["pauseflow_nb.cli.options", "pauseflow_nb.engine.queue"])
+    def test_before_anything_runs_it_stops_with_a_sentence(self, pauseflow: Pauseflow, module: str) -> None:
+        """The modules are imported before click takes over, and in the command."""
+        program = (
+            "import runpy, signal, sys\n"
+            "class Interrupting:\n"
+            "    def find_spec(self, name, *_):\n"
+            f"        name == {module!r} and signal.raise_signal(signal.SIGINT)\n"
+            "sys.meta_path.insert(0, Interrupting())\n"
+            "sys.argv = ['pauseflow', 'list']\n"
+            "runpy.run_module('pauseflow_nb', run_name='__main__', alter_sys=True)"
+        )
+        ended = pauseflow.start_process("-c", program).end()
+
+        assert (ended.code, ended.stdout, ended.stderr.strip()) == (130, "", "pauseflow: stopped by Ctrl-C")
+
+    def test_while_an_answer_waits_for_the_end_the_command_names_the_execution(self, pauseflow: Pauseflow) -> None:
+        log = pauseflow.folder / "log"
+        slow = f"import pathlib, time\npathlib.Path({str(log)!r}).write_text('1\\n')\ntime.sleep(2)"
+        source = notebook(pauseflow.folder, IMPORT, ASK, f"%%step slow\n{slow}")
+        waits = pauseflow("run", source, "--until-pause", "--json").execution
+        running = pauseflow.start("resume", waits["id"], "--wait")
+        in_step(running, log)
+        running.process.send_signal(signal.SIGINT)
+        ended = running.end()
+
+        assert ended.code == 130
+        assert f"`pauseflow show {waits['id']}` shows its state" in ended.stderr
+        assert ended.stderr.endswith("pauseflow: stopped by Ctrl-C\n")
+
 
 class TestDetach:
     def test_without_a_worker_says_so_and_stores_nothing(self, pauseflow: Pauseflow) -> None:

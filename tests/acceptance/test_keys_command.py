@@ -64,6 +64,7 @@ def test_a_printed_link_dies_and_the_new_one_that_show_prints_acts(
 
 
 def test_exported_keys_are_public_and_openssl_reads_them(pauseflow: Pauseflow, tmp_path: Path) -> None:
+    pauseflow.create_store()
     for _ in range(2):
         pauseflow("keys", "rotate", "--withdraw")
     listed = pauseflow("keys", "list")
@@ -97,6 +98,7 @@ def test_exported_keys_are_public_and_openssl_reads_them(pauseflow: Pauseflow, t
     ],
 )
 def test_what_does_not_exist_is_a_usage_error(pauseflow: Pauseflow, words: list[str], sentence: str) -> None:
+    pauseflow.create_store()
     ended = pauseflow(*words, "--json")
 
     assert ended.code == 2

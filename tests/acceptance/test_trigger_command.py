@@ -94,6 +94,7 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
     ],
 )
 def test_a_mistake_is_a_sentence_that_says_what_to_write(pauseflow: Pauseflow, words: list[Any], sentence: str) -> None:
+    pauseflow.create_store()
     ended = pauseflow("trigger", *words)
 
     assert (ended.code, sentence in ended.stderr, "Traceback" in ended.stderr) == (2, True, False), ended.stderr

@@ -39,7 +39,8 @@ def test_what_was_decided_is_verified_with_the_store_and_with_a_key_file(pausefl
     records = document["metadata"]["pauseflow"]["decisions"]
     assert [each["envelope"] for each in shown["decisions"]] == records
     line = "record 1: step ask: Approved by "
-    assert line in pauseflow("show", document["metadata"]["pauseflow"]["execution"]).stdout
+    printed = pauseflow("show", document["metadata"]["pauseflow"]["execution"]).stdout
+    assert (line in printed, "saw what was shown" in printed) == (True, False)
     for flags in ([], ["--store"], ["--key", key]):
         verified = pauseflow("verify", decided, *flags)
         assert verified.code == 0, verified.stderr
@@ -52,6 +53,13 @@ def test_what_was_decided_is_verified_with_the_store_and_with_a_key_file(pausefl
     found = json.loads(changed.stdout)
     assert found["valid"] is False
     assert any("source" in problem for problem in found["problems"])
+
+
+def test_the_notebook_that_was_run_is_not_the_executed_one(pauseflow: Pauseflow, decided: Path) -> None:
+    ended = pauseflow("verify", decided.with_name("in.ipynb"))
+
+    assert ended.code == 1
+    assert "verify takes the executed notebook, OUT:" in ended.stderr
 
 
 def test_a_report_is_written_to_a_file_or_printed(pauseflow: Pauseflow, decided: Path) -> None:

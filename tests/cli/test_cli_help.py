@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from pauseflow_nb.cli import main
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.settings import Settings
 
 
 def test_without_a_command_it_says_how_to_begin() -> None:
@@ -48,6 +50,33 @@ def test_a_notebook_in_the_place_of_a_command_is_answered_with_the_command_that_
     assert "pauseflow run 'my report.ipynb' -p alpha 1" in ran.stderr
 
 
+def test_a_word_for_the_state_of_all_is_answered_with_list() -> None:
+    assert "Did you mean: pauseflow list\n" in CliRunner().invoke(main, ["status"]).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["run", "in.ipynb", "alpha=1"], "'alpha=1' stands where OUT.ipynb does: write a parameter as -p alpha 1"),
+        (["run", "in.ipynb", "-p", "alpha=0.6", "out.ipynb"], "two words: write -p alpha 0.6"),
+        (["resume", "fc7e", '{"ok": true}'], "Write the answer as: --data JSON"),
+        (["show", "my out.ipynb"], "is a notebook: `pauseflow list --search 'my out.ipynb'` shows its executions"),
+    ],
+)
+def test_an_argument_in_the_wrong_place_is_answered_with_the_right_one(
+    words: list[str], advice: str, tmp_path: Path
+) -> None:
+    Queue.open(Settings.load(flags={"data_dir": tmp_path})).close()
+    ran = CliRunner().invoke(main, words, env={"PAUSEFLOW_DATA_DIR": str(tmp_path)})
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert advice in ran.stderr
+
+
+def test_the_version_has_a_short_flag() -> None:
+    assert CliRunner().invoke(main, ["-V"]).stdout == CliRunner().invoke(main, ["--version"]).stdout
+
+
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
@@ -79,9 +108,49 @@ def test_a_word_that_others_use_is_answered_with_our_command(word: str, meant: s
     ],
 )
 def test_an_empty_list_says_so(words: list[str], sentence: str, tmp_path: Path) -> None:
-    ran = CliRunner().invoke(main, words, env={"PAUSEFLOW_DATA_DIR": str(tmp_path)})
+    before_the_first_run = CliRunner().invoke(main, words, env={"JUPYTER_DATA_DIR": str(tmp_path)})
+    folder = Path(tmp_path, "pauseflow")
+    is_created = folder.exists()
+    Queue.open(Settings.load(flags={"data_dir": folder})).close()
+    ran = CliRunner().invoke(main, words, env={"JUPYTER_DATA_DIR": str(tmp_path)})
 
     assert (ran.exit_code, ran.stdout) == (0, f"{sentence}\n")
+    assert (before_the_first_run.stdout, is_created) == (ran.stdout, False)
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "fc7e"], ["cancel", "fc7e"], ["trigger", "list"], ["gc"]])
+@pytest.mark.parametrize(
+    ("flags", "variables", "named"),
+    [
+        (["--data-dir", "{}"], {}, "--data-dir"),
+        ([], {"PAUSEFLOW_DATA_DIR": "{}"}, "PAUSEFLOW_DATA_DIR"),
+        ([], {"PAUSEFLOW_DB": "sqlite:///{}/pauseflow.db"}, "PAUSEFLOW_DB"),
+    ],
+)
+def test_a_command_that_reads_creates_no_store(
+    words: list[str], flags: list[str], variables: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "typo"
+    environment = {name: value.format(folder) for name, value in variables.items()}
+    ran = CliRunner().invoke(main, [*words, *(flag.format(folder) for flag in flags)], env=environment)
+
+    assert ran.exit_code == (0 if words[-1] == "list" else 2)
+    assert f"there is no store at {folder / 'pauseflow.db'}, which {named} names: correct it" in ran.stderr
+    assert not folder.exists()
+
+
+def test_doctor_says_that_it_has_created_the_store(tmp_path: Path) -> None:
+    arguments = ["doctor", "--data-dir", str(tmp_path / "new")]
+
+    assert "there was no store: this command has created it" in CliRunner().invoke(main, arguments).stdout
+    assert "there was no store" not in CliRunner().invoke(main, arguments).stdout
+
+
+def test_a_path_as_database_is_answered_with_its_url(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(main, ["list"], env={"PAUSEFLOW_DB": f"{tmp_path}/x.db"})
+
+    assert ran.exit_code == 2
+    assert f"(from environment): must be a URL: for this file, write sqlite:///{tmp_path}/x.db" in ran.stderr
 
 
 def test_a_parameter_without_a_value_is_shown_how_to_write_one() -> None:

@@ -70,6 +70,19 @@ def test_elsewhere_it_prints_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.splitlines()[:2] == ["step ask (run 2)", "⏸ ask: waits for an answer"]
 
 
+def test_warnings_of_a_step_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    unsaved = {"name": "db", "type_name": "Connection", "reason": "it is open", "fate": "left out", "cell": None}
+    notes = ["5 is milliseconds", "not saved, and no later cell needs it: db (Connection), it is open"]
+    view = {**WAITS, "steps": {"ask": {"unsaved": [unsaved], "notes": notes}}}
+    progress = Progress(1, bar=False)
+    progress.on_event(Event("suspended", "e", {"view": view}))
+    progress.on_event(Event("suspended", "e", {"view": view}))
+    printed = capsys.readouterr().err
+
+    assert printed.count("⚠ ask: 5 is milliseconds\n") == 1
+    assert printed.count("⚠") == 1
+
+
 def test_what_was_not_saved_is_named_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     unsaved = {"name": "db", "type_name": "Connection", "reason": "it is open", "fate": "lost", "cell": None}
     view = {**WAITS, "steps": {"ask": {"unsaved": [unsaved]}, "earlier": {"unsaved": [unsaved]}}}

@@ -80,6 +80,23 @@ def test_a_kernel_bound_execution_is_described_with_the_reason() -> None:
     assert describe_kernel_bound({"kernel_bound": []}) == []
 
 
+def test_a_long_wait_is_counted_in_days() -> None:
+    usage = {"compute_seconds": 59.94, "suspended_seconds": 259_200.2, "wakeups": 2}
+    blank: dict[str, Any] = {"reason": None, "output": None, "error": None, "steps": {}, "suspended": []}
+    shown = describe(
+        {
+            **blank,
+            "id": "e",
+            "state": "completed",
+            "notebook": "in.ipynb",
+            "cells": {"done": 3, "total": 3},
+            "usage": usage,
+        }
+    )
+
+    assert "usage     59.9 s computing, 3 d waiting, 2 wake-ups" in shown
+
+
 def test_a_variable_that_every_checkpoint_omits_is_listed_once() -> None:
     def step(*names: str) -> dict[str, Any]:
         unsaved = [
@@ -110,7 +127,7 @@ def test_a_variable_that_every_checkpoint_omits_is_listed_once() -> None:
     ("reason", "words"),
     [
         ({"kind": "link", "by": "link"}, "cancelled (by someone with the link)"),
-        ({"kind": "user", "by": "user:ann", "known_by": "login"}, "cancelled (by ann (login))"),
+        ({"kind": "user", "by": "user:ann", "known_by": "login"}, "cancelled by ann (login)"),
         (
             {"kind": "timeout", "by": "clock", "text": "nobody answered"},
             "cancelled (timeout by the clock: nobody answered)",

@@ -14,6 +14,7 @@ from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.finish_notebook import finish_notebook
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.run_segment import MOST_CRASHES
+from pauseflow_nb.engine.write_output import PatientOutput
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.protocol import Briefing, Outcome
 from pauseflow_nb.runner.cards import Place, write_card
@@ -54,6 +55,17 @@ def test_an_output_that_cannot_be_written_fails_the_execution_and_retry_writes_i
     assert stage.queue.view(execution)["state"] == "completed"
     assert stage.script.ran == [("first", 1, 1), ("last", 1, 1)]
     assert nbformat.read(output, 4).cells
+
+
+def test_an_output_in_a_folder_that_is_gone_is_named_as_the_output(tmp_path: Path) -> None:
+    reported: list[str] = []
+    path = str(tmp_path / "gone" / "out.ipynb")
+    output = PatientOutput(
+        path, on_event=lambda event: reported.append(event.data["text"]), execution="e", is_first=True
+    )
+    output.save(Document.from_bytes(nbformat.writes(nbformat.v4.new_notebook()).encode()))
+
+    assert [line.partition(":")[0] for line in reported] == [f"the output notebook {path} cannot be written"]
 
 
 def test_an_output_after_crashes_before_the_first_checkpoint_is_not_taken_for_an_edit(

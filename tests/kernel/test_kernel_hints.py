@@ -45,6 +45,13 @@ def test_a_missing_import_says_what_to_write(kernel: Any, name: str) -> None:
     assert "write `from pauseflow_nb import flow, steps`" in ran.text
 
 
+def test_return_in_a_step_says_what_its_value_is(kernel: Any) -> None:
+    ran = kernel.run("%%step a\nreturn 1")
+
+    assert "'return' outside function: the last expression of a step is its return value" in ran.text
+    assert "its return value" in str(ran.error)
+
+
 def test_another_missing_name_is_left_as_it_is(kernel: Any) -> None:
     assert str(kernel.run("%%step a\nfloww").error) == "name 'floww' is not defined"
 

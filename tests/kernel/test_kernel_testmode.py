@@ -185,6 +185,7 @@ def test_cancel_ends_the_flow_until_a_reset(kernel: Any) -> None:
             "must be one of: state, reset, approve [JSON], send_back [COMMENT], cancel, skip, trigger [JSON], lint",
         ),
         ("%pauseflow reset now", "must be one of"),
+        ("%pauseflow aprove", "lint: did you mean approve?"),
     ],
 )
 def test_a_wrong_word_is_one_clear_line(kernel: Any, line: str, sentence: str) -> None:

@@ -153,6 +153,8 @@ def test_a_link_decides_by_itself_whatever_a_program_sends() -> None:
         ({"decision": "resume", "data": {"x": 1}}, {}, {"x": 1}),
         ({"x": 1}, {"decision": "resume"}, {"x": 1}),
         (None, {"decision": "resume"}, None),
+        ({"decision": "approve", "data": {"x": 1}}, {}, {"x": 1}),
+        (None, {"decision": "approve"}, None),
     ],
 )
 def test_an_approve_link_is_told_what_to_do(value: Any, query: dict[str, Any], data: Any) -> None:
@@ -168,9 +170,9 @@ def test_what_a_sender_decides_wrongly_is_not_repeated_at_length() -> None:
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("value", [None, {}, {"decision": "approve"}, {"decision": ["resume"]}, "resume"])
+@pytest.mark.parametrize("value", [None, {}, {"decision": "yes"}, {"decision": ["resume"]}, "resume"])
 def test_an_approve_link_that_is_not_told_does_nothing(value: Any) -> None:
-    with pytest.raises(InvalidBody, match="takes resume, send_back or cancel"):
+    with pytest.raises(InvalidBody, match="takes resume or cancel, and send_back if the question allows it"):
         read_request("approve", Body(value, ""), {})
 
 

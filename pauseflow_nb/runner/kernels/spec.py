@@ -75,7 +75,9 @@ def find_spec(name: str) -> Spec:
         installed = sorted(specs.find_kernel_specs())
         if name.lower() in installed:
             raise KernelUnavailable(name, "its kernelspec names a provisioner that is not installed here") from None
-        raise KernelUnavailable(name, f"it is not installed here; installed are: {', '.join(installed)}") from None
+        choice = f"installed are: {', '.join(installed)}. Choose one of these with --kernel, or install it, in its environment"
+        command = f"`python -m ipykernel install --user --name {name}`"
+        raise KernelUnavailable(name, f"it is not installed here; {choice}, with {command}") from None
     except (OSError, ValueError) as problem:
         raise KernelUnavailable(name, f"its kernel.json cannot be read: {problem}") from None
     provisioner = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name", LOCAL)

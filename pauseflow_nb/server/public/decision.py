@@ -94,11 +94,13 @@ def _by_schema(action: Decision, body: Body, query: dict[str, JSON], schema: dic
 
 def _decision(action: str, value: JSON) -> Decision:
     allowed = [decision for decision in _DECISIONS if action in (decision, "approve")]
+    if action == value == "approve":
+        return "resume"  # the word on the button and in the link
     for decision in allowed:
         if value == decision:
             return decision
     problem = (
         "is missing (send decision=resume, for example)" if value is None else f"is {repr(value)[:_LONGEST_REPEATED]}"
     )
-    words = " or ".join([", ".join(allowed[:-1]), allowed[-1]] if len(allowed) > 1 else allowed)
+    words = allowed[0] if len(allowed) == 1 else "resume or cancel, and send_back if the question allows it"
     raise InvalidBody("the decision", f"{problem}, and this link takes {words}")

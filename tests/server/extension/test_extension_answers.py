@@ -42,6 +42,7 @@ def test_an_approval_is_counted_with_name_time_and_comment(fetch: "Fetch", stage
     again, body = resume(fetch, execution)
 
     assert (again, body["already"]) == (200, True)
+    assert "your request changed nothing, and its data and comment were not kept" in body["note"]
     approvals = loads(fetch(f"{API}/{execution}").body)["suspended"][0]["approvals"]
     assert approvals["needed"] == 2
     assert [(each["by"], each["comment"]) for each in approvals["given"]] == [(f"user:{mine}", "looks good")]
