@@ -234,6 +234,7 @@ NOT_SAVED = _refused(
     ("weakref.finalize, digests in progress, mmap", "import weakref, hashlib\nx10 = weakref.finalize(X1, print); x11 = hashlib.sha256()", "bound to the end"),
     ("what is of a module that was made in this process", "import sys, types\nx13 = types.ModuleType('x13'); exec('class K: pass', vars(x13)); sys.modules['x13'] = x13; x14 = x13.K()", "which cannot be imported"),
     ("shared memory of multiprocessing", "from multiprocessing import shared_memory\nx26 = shared_memory.SharedMemory(create=True, size=16)", "freed when the kernel ends"),
+    ("progress bars of tqdm", "from tqdm import tqdm\nx27 = tqdm(total=5)", "make the bar again where you use it"),
     ("objects of ctypes", "import ctypes\nx15 = (ctypes.c_int * 3)(1, 2, 3)", "c_int_Array_3"),
     ("an object that raises whatever it is asked", "class X17:\n    def __getattribute__(self, name): return 1 // 0\nx17 = X17()", "ZeroDivisionError"),
     ("an object that calls sys.exit() when it is pickled", "class X21:\n    def __reduce__(self): raise SystemExit(3)\nx21 = X21()", "SystemExit: 3"),

@@ -35,7 +35,11 @@ CASES = {
     "showsyntaxerror": Case(
         "try:\n    compile('1 +', 'x', 'exec')\nexcept SyntaxError:\n    get_ipython().showsyntaxerror()", 1
     ),
-    "a callback after the cell": Case("get_ipython().events.register('post_run_cell', lambda *_: 1 / 0)", 1),
+    "a callback after the cell": Case(
+        "events = get_ipython().events\ndef f(*_):\n    events.unregister('post_run_cell', f)\n    1/0\n"
+        "events.register('post_run_cell', f)",
+        1,
+    ),
     "a thread that shows a traceback": Case(
         "import threading\ndef f():\n    try:\n        1/0\n    except ZeroDivisionError:\n        get_ipython().showtraceback()\n"
         "t = threading.Thread(target=f); t.start(); t.join()",
