@@ -21,6 +21,8 @@ def forks(nursery: Nursery | None) -> Nursery:
 
 @pytest.mark.parametrize("command", [["doctor", "--json"], ["list", "--limit", "many"]], ids=["answer", "usage"])
 def test_it_says_what_a_new_process_says(pauseflow: Pauseflow, command: list[str]) -> None:
+    # `doctor` says when it has made the store.
+    pauseflow.create_store()
     forked = pauseflow(*command)
     started = replace(pauseflow, nursery=None)(*command)
 

@@ -94,6 +94,7 @@ def test_a_failed_notebook_is_no_exception_and_can_be_retried(pauseflow: Pausefl
 
 
 def test_an_unknown_execution_is_an_error(pauseflow: Pauseflow) -> None:
+    pauseflow.create_store()
     printed = run_python(
         pauseflow,
         "from pauseflow_nb import get_execution\nfrom pauseflow_nb.errors import UnknownExecution\n"

@@ -288,6 +288,59 @@ SETTINGS = {
             "assert ip.Completer.custom_matchers == [match] and ip.display_formatter.format(Box())[0]['text/pf'] == 'x'"
         ),
     ),
+    "another generator of numpy, which warns about the usual one": (
+        (
+            "import numpy as np, warnings\nwarnings.simplefilter('error'); np.random.set_bit_generator(np.random.PCG64(3)); np.random.rand()\n"
+            "import copy; numbers = copy.deepcopy(np.random.get_state(legacy=False))"
+        ),
+        "import numpy as np\nassert np.random.get_state(legacy=False) == numbers and numbers['bit_generator'] == 'PCG64'",
+    ),
+    "errors of scipy, the first day of matplotlib, writers of films": (
+        (
+            "import matplotlib.animation as films, matplotlib.dates as dates, scipy.special\nscipy.special.seterr(singular='raise'); dates.set_epoch('2000-01-01')\n"
+            "@films.writers.register('pf_film')\nclass Film(films.AbstractMovieWriter):\n    @classmethod\n    def isAvailable(cls): return True"
+        ),
+        (
+            "import matplotlib.animation as films, matplotlib.dates as dates, scipy.special\n"
+            "assert scipy.special.geterr()['singular'] == 'raise' and dates.get_epoch() == '2000-01-01' and 'pf_film' in films.writers.list()"
+        ),
+    ),
+    "an entry that was taken out of the path": (
+        "import sys\ntaken = sys.path[0]; sys.path.remove(taken)",
+        "import sys\nassert taken not in sys.path",
+    ),
+    "constructors and representers of yaml, overloads": (
+        (
+            "import typing, yaml\nunit = 'm'\nclass Box: pass\nclass Tagged(yaml.YAMLObject):\n    yaml_tag = '!pf_tagged'; yaml_loader = yaml.SafeLoader\n"
+            "yaml.add_representer(Box, lambda dumper, box: dumper.represent_scalar('!pf_box', unit))\n"
+            "yaml.add_constructor('!pf_box', lambda loader, node: Box(), Loader=yaml.SafeLoader)\n"
+            "class Typed:\n    @typing.overload\n    def at(self, place: int): ...\n    @typing.overload\n    def at(self, place: str): ...\n    def at(self, place): return place"
+        ),
+        (
+            "unit = 'k'; import typing, yaml\nassert type(yaml.safe_load('!pf_tagged {}')) is Tagged and type(yaml.safe_load('!pf_box x')) is Box\n"
+            "assert yaml.dump(Box()).split() == ['!pf_box', \"'k'\"] or yaml.dump(Box()).split() == ['!pf_box', 'k']\n"
+            "assert len(typing.get_overloads(Typed.at)) == 2"
+        ),
+    ),
+    "a formatter of the notebook, a magic that loads its module, attributes of loggers": (
+        (
+            "import logging\nfrom IPython.core.formatters import BaseFormatter\nfrom traitlets import ObjectName, Unicode\n"
+            "class Formatter(BaseFormatter):\n    format_type = Unicode('text/pf'); print_method = ObjectName('_repr_pf_')\n"
+            "class Shown:\n    def _repr_pf_(self): return 'shown'\nip = get_ipython(); ip.display_formatter.formatters['text/pf'] = Formatter(parent=ip)\n"
+            "ip.magics_manager.register_lazy('pf_lazy', 'pf_module'); logging.getLogger('pf.named').run = ['a']"
+        ),
+        (
+            "import logging\nip = get_ipython(); assert ip.display_formatter.format(Shown())[0]['text/pf'] == 'shown'\n"
+            "assert ip.magics_manager.lazy_magics['pf_lazy'] == 'pf_module' and logging.getLogger('pf.named').run == ['a']"
+        ),
+    ),
+    "attributes of modules, beside an object that raises whatever it is asked": (
+        (
+            "import collections.abc, json\nclass Silent:\n    def __getattribute__(self, name): return 1 // 0\nsilent = Silent()\n"
+            "def patch(module): module.pf_z = 4\npatch(json)\nclass Mine: pass\ncollections.abc.Sequence.register(Mine)\nNone"
+        ),
+        "import collections.abc, json\nassert json.pf_z == 4 and issubclass(Mine, collections.abc.Sequence)",
+    ),
     "warnings that a list records": (
         "import warnings\ncatching = warnings.catch_warnings(record=True); seen = catching.__enter__(); warnings.simplefilter('always')",
         "import warnings\nwarnings.warn('x'); assert len(seen) == 1\ncatching.__exit__(None, None, None); warnings.warn('x'); assert len(seen) == 1",

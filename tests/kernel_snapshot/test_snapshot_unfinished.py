@@ -106,6 +106,15 @@ UNFINISHED = {
         "import pandas; from tqdm import tqdm\ntqdm.pandas()",
         ["tqdm.pandas()"],
     ),
+    "what a library is told under a name of its own": (
+        "import joblib, threadpoolctl\njoblib.parallel_config(backend='threading'); threadpoolctl.threadpool_limits(1)\nNone",
+        ["it ends with this kernel", "in a `%%setup` cell"],
+    ),
+    "the seed of polars": ("import polars\npolars.set_random_seed(3)", ["polars.set_random_seed()"]),
+    "what is added to a library": (
+        "import re, yaml\nyaml.add_implicit_resolver('!pf', re.compile('pf'))",
+        ["what yaml.add_implicit_resolver() changes in yaml"],
+    ),
     "an audit hook": (
         "import sys\nsys.addaudithook(lambda event, arguments: None)",
         ["sys.addaudithook()"],
@@ -149,6 +158,7 @@ def test_a_tool_of_sys_monitoring_is_said(kernels: Kernels) -> None:
         "import codecs, csv, joblib\nassert joblib.hash(1); set_up = codecs.lookup('utf-8'); csv.list_dialects()",
         "import os\nreader, writer = os.pipe(); os.close(reader); os.close(writer)",
         "class Ours:\n    def register(self): return 1\n    def set_name(self): return 2\nours = Ours(); ours.register(); ours.set_name()\ndef setup(): pass\nsetup()",
+        "import joblib\nwith joblib.parallel_config(n_jobs=1): pass",
         "import asyncio, threading\nasync def work(): return await asyncio.to_thread(len, 'abc')\nassert await work() == 3",
     ],
 )

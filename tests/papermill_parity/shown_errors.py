@@ -28,6 +28,23 @@ CASES = {
     ),
     "run_cell_magic": Case("get_ipython().run_cell_magic('time', '', '1/0')", 1),
     "%%capture": Case("%%capture out\n1/0", 1),
+    "capture_output": Case(
+        "from IPython.utils.capture import capture_output\nwith capture_output() as c:\n    get_ipython().run_cell('1/0')",
+        1,
+    ),
+    "showsyntaxerror": Case(
+        "try:\n    compile('1 +', 'x', 'exec')\nexcept SyntaxError:\n    get_ipython().showsyntaxerror()", 1
+    ),
+    "a callback after the cell": Case(
+        "events = get_ipython().events\ndef f(*_):\n    events.unregister('post_run_cell', f)\n    1/0\n"
+        "events.register('post_run_cell', f)",
+        1,
+    ),
+    "a thread that shows a traceback": Case(
+        "import threading\ndef f():\n    try:\n        1/0\n    except ZeroDivisionError:\n        get_ipython().showtraceback()\n"
+        "t = threading.Thread(target=f); t.start(); t.join()",
+        1,
+    ),
     "%%time": Case("%%time\n1/0", 1),
     "%%bash": Case("%%bash\nexit 3", 1),
     "%%bash that may fail": Case("%%bash --no-raise-error\nexit 3", 0),

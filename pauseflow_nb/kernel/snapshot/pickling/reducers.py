@@ -83,7 +83,9 @@ def _users_own(kind: type) -> Reducer | None:
     if not is_users(kind):
         if isinstance(kind.__reduce__, types.FunctionType):
             return _reduce_named
-        return _reduce_with_trial if _is_made_by_python(kind) else None
+        if not _is_made_by_python(kind):
+            return None
+        return user_classes.reduce_own if _needs_more_than_value(kind) else _reduce_with_trial
     if user_classes.needs_care(kind):
         return user_classes.reduce_own
     library = _library_base(kind)
@@ -101,8 +103,17 @@ _HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 def _is_made_by_python(kind: type) -> bool:
     """Whether pickle would call without arguments a `__new__` that may require some."""
-    has_arguments = any(hasattr(kind, hook) for hook in ("__getnewargs__", "__getnewargs_ex__"))
+    # Those of built-in types give the value alone.
+    hooks = (getattr(kind, hook, None) for hook in ("__getnewargs__", "__getnewargs_ex__"))
+    has_arguments = any(isinstance(hook, types.FunctionType) for hook in hooks)
     return isinstance(kind.__new__, types.FunctionType) and _reduces_like(kind, object) and not has_arguments
+
+
+def _needs_more_than_value(kind: type) -> bool:
+    """Whether the `__new__` of a kind of text or number requires more than the text or number."""
+    made: Any = kind.__new__
+    required = made.__code__.co_argcount - len(made.__defaults__ or ())
+    return required > len(("the class", "the value")) and user_classes.find_builtin_base(kind) in user_classes.PLAIN
 
 
 def _reduce_with_trial(pickler: Pickler, value: Any) -> Any:

@@ -4,6 +4,7 @@ Definitions are always tried, because everything depends on them; variables are 
 the notebook's own classes. A pickle that was loaded is not tried again until its bytes change.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,10 @@ def find_failure(
 def _load(
     pieces: Sequence[Bytes], buffers: Sequence[memoryview], shell: Any, definitions: Mapping[str, Any]
 ) -> str | None:
-    with Loading({"__name__": "__main__"}, shell, definitions=dict(definitions), is_trial=True):
+    loading = Loading({"__name__": "__main__"}, shell, definitions=dict(definitions), is_trial=True)
+    with loading, warnings.catch_warnings():
+        # They would be shown in the notebook, which did not cause them, or count as errors.
+        warnings.simplefilter("ignore")
         try:
             chunked.load(pieces, buffers)
         except Exception as problem:  # noqa: BLE001 - loading runs the code of any class

@@ -19,6 +19,7 @@ from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import HoldsSecret
 from pauseflow_nb.kernel.snapshot.pickling.types import log_handlers
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import describe_error
 from pauseflow_nb.kernel.snapshot.process_state import (
+    contexts,
     ipython,
     libraries,
     library_state,
@@ -39,6 +40,7 @@ _AMONG_VARIABLES = "_pauseflow_setting_"
 #: All parts, in the order in which they are restored.
 _PARTS: dict[str, Part] = {
     **process.PARTS,
+    **contexts.PARTS,
     "module_values": Part(
         lambda shell: {"": imports.find_shared_with_modules(shell, find_user_names(shell))},
         lambda _shell, _name, _value: None,  # see `restore_module_values`

@@ -3,6 +3,7 @@
 Settings that every new kernel has, or that a library or an extension registers again, are not saved.
 """
 
+import copy
 import functools
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     full_name,
     full_name_of_function,
     is_of_cells,
+    is_users,
     module_of_function,
 )
 from pauseflow_nb.kernel.snapshot.process_state.code_changes import changes_in
@@ -51,7 +53,8 @@ def _capture_config(shell: Any) -> dict[str, Any]:
             value = getattr(each, trait)
             # Settings that appear later, such as the inline backend's, cannot be compared with the start.
             if trait not in _LOOKED_AT_EACH and (each is shell or not is_same(value, description.default(each))):
-                found[f"{name}.{trait}"] = value
+                # A copy, because cells may change a list or a dict in place.
+                found[f"{name}.{trait}"] = copy.copy(value) if type(value) in {list, dict, set} else value
     # For objects that do not exist yet, such as the inline backend before the first figure.
     sections = {name: section for name, section in shell.config.items() if isinstance(section, Config)}
     return {f"{name}.{trait}": value for name in sections for trait, value in sections[name].items()} | found
@@ -109,6 +112,16 @@ def _formatters(shell: Any) -> dict[str, Any]:
 
 def _restore_debugger(shell: Any, _name: str, is_called: bool) -> None:
     shell.call_pdb = is_called
+
+
+def _capture_formatters(shell: Any) -> dict[str, Any]:
+    formatter = shell.display_formatter
+    found = {} if formatter is None else formatter.formatters
+    return {mime: each for mime, each in found.items() if is_users(type(each))}
+
+
+def _restore_formatter(shell: Any, mime: str, formatter: Any) -> None:
+    shell.display_formatter.formatters[mime] = formatter
 
 
 def _capture_printers(shell: Any) -> dict[str, Any]:
@@ -329,6 +342,7 @@ PARTS: dict[str, Part] = {
     "shell_config": Part(_capture_config, _restore_config, "%config {}", is_compared=True, when="after"),
     "figure_formats": Part(_capture_figure_formats, _restore_figure_formats, "formats of figures", when="after"),
     "error_mode": Part(_capture_error_mode, _restore_error_mode, "%xmode", is_compared=True),
+    "formatters": Part(_capture_formatters, _restore_formatter, "formatter of {}", when="after"),
     "printers": Part(_capture_printers, _restore_printer, "formatter of {}", is_compared=True, when="after"),
     "aliases": Part(_capture_aliases, _restore_alias, "%alias {}", is_compared=True),
     "magics": Part(_capture_magics, _restore_magic, "magic {}", is_compared=True, when="after"),

@@ -154,6 +154,25 @@ def _restore_plotly(_shell: Any, name: str, value: Any) -> None:
     setattr(getattr(importlib.import_module("plotly.io"), group), attribute, value)
 
 
+def _capture_special(_shell: Any) -> dict[str, Any]:
+    return {kind: action for kind, action in sys.modules["scipy.special"].geterr().items() if action != "ignore"}
+
+
+def _restore_special(_shell: Any, name: str, action: str) -> None:
+    importlib.import_module("scipy.special").seterr(**{name: action})
+
+
+def _capture_epoch(_shell: Any) -> dict[str, Any]:
+    epoch = sys.modules["matplotlib.dates"]._epoch  # noqa: SLF001 - to ask in public chooses one
+    return {} if epoch in {None, sys.modules["matplotlib"].rcParams["date.epoch"]} else {"": epoch}
+
+
+def _restore_epoch(_shell: Any, _name: str, epoch: str) -> None:
+    dates = importlib.import_module("matplotlib.dates")
+    if dates._epoch != epoch:  # noqa: SLF001 - see above
+        dates.set_epoch(epoch)
+
+
 def _capture_xarray(_shell: Any) -> dict[str, Any]:
     return dict(sys.modules["xarray"].get_options())
 
@@ -185,7 +204,12 @@ def _restore_torch(_shell: Any, _name: str, state: bytes) -> None:
 
 
 def _restore_numpy_random(_shell: Any, _name: str, state: Any) -> None:
-    _numpy().random.set_state(state)
+    generators = _numpy().random
+    # Earlier versions saved a tuple, which is of the usual generator.
+    kind = state["bit_generator"] if isinstance(state, dict) else "MT19937"
+    if generators.get_state(legacy=False)["bit_generator"] != kind:
+        generators.set_bit_generator(getattr(generators, kind)())
+    generators.set_state(state)
 
 
 def _ignore(_shell: Any, _name: str, _value: Any) -> None:
@@ -210,6 +234,10 @@ PARTS: dict[str, Part] = {
     "matplotlib_rc": _make_part("matplotlib", _capture_rc, _restore_rc, "matplotlib.rcParams[{}]"),
     "matplotlib_figure": Part(_capture_figure, _ignore, "pyplot's current figure", library="matplotlib"),
     "matplotlib_figures": Part(_capture_figures, _ignore, "figure {} of pyplot", is_shared=True, library="matplotlib"),
+    "matplotlib_epoch": Part(
+        _capture_epoch, _restore_epoch, "matplotlib.dates.set_epoch()", library="matplotlib.dates"
+    ),
+    "scipy_errors": _make_part("scipy.special", _capture_special, _restore_special, "scipy.special.seterr({})"),
     "polars_config": _make_part("polars", _capture_polars, _restore_polars, "polars.Config.{}"),
     "sklearn_config": _make_part("sklearn", _capture_sklearn, _restore_sklearn, "sklearn.set_config({})"),
     "plotly_io": _make_part("plotly.io", _capture_plotly, _restore_plotly, "plotly.io.{}"),
@@ -220,7 +248,7 @@ PARTS: dict[str, Part] = {
 #: Random generators, which are restored last, because restoring other settings may use them.
 RANDOM: dict[str, Part] = {
     "numpy_random": _make_part(
-        "numpy", lambda _: {"": _numpy().random.get_state()}, _restore_numpy_random, "numpy.random"
+        "numpy", lambda _: {"": _numpy().random.get_state(legacy=False)}, _restore_numpy_random, "numpy.random"
     ),
     "torch_random": _make_part("torch", _capture_torch, _restore_torch, "torch.random"),
     "random": Part(lambda _: {"": random.getstate()}, lambda _shell, _name, state: random.setstate(state), "random"),

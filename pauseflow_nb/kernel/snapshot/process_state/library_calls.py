@@ -47,6 +47,8 @@ _NOT_RESTORED = {
                 "pandas.plotting.register_matplotlib_converters",
                 "urllib.request.install_opener",
                 "webbrowser.register",
+                "ipywidgets.Widget.on_widget_constructed",
+                "multiprocessing.reduction.ForkingPickler.register",
                 "zoneinfo.reset_tzpath",
             ),
         ),
@@ -55,6 +57,11 @@ _NOT_RESTORED = {
     "faulthandler.dump_traceback_later": f"its timer ends with this kernel; call it {_AGAIN}",
     "sys.addaudithook": f"its hook ends with this kernel; call it {_AGAIN}",
 }
+#: Functions that change something until the end of the kernel if they are called as a statement, and not in a `with`.
+_STATEMENTS = frozenset(
+    {"joblib.parallel_backend", "joblib.parallel_config", "polars.set_random_seed", "threadpoolctl.threadpool_limits"}
+    | {"matplotlib.backend_bases.register_backend", "pandas.plotting.deregister_matplotlib_converters"}
+)
 #: Functions whose results are numbers of files that only this process has.
 _DESCRIPTORS = frozenset(
     {"os.open", "os.pipe", "os.dup", "os.openpty", "os.memfd_create", "os.eventfd", "tempfile.mkstemp", "pty.openpty"}
@@ -78,12 +85,13 @@ _KNOWN = frozenset(
 #: Functions of other packages whose changes other parts save.
 _RESTORED = re.compile(
     r"torch\.(set_default_dtype|manual_seed|set_rng_state|random\..*)"
+    r"|yaml\.(\w+\.)*add_(multi_)?(constructor|representer)"
     r"|joblib\.(parallel\.)?register_parallel_backend"
 )
 #: Names of functions that change a library: `set_theme`, `disable_max_rows`, `config.update`, `listens_for`.
 _SETTERS = re.compile(
     r"((re)?set|(un)?register|enable|disable|configure|config|init(ialize)?|install|activate|deactivate|use|start"
-    r"|seed|login|connect_to|(monkey_?)?patch|listens_for|listen|subscribe)(_.+|[A-Z].*|up)?|.*(setup|_seed|_hook)"
+    r"|seed|login|connect_to|(monkey_?)?patch|listens_for|listen|subscribe)(_.+|[A-Z].*|up)?|add_.+|.*(setup|_seed|_hook)"
 )
 _OF_OPTIONS = re.compile(r"(.*\.)?(config|options|settings|opts|defaults)\.\w+")
 
@@ -109,7 +117,7 @@ def find(shell: Any) -> Iterator[tuple[Hashable, str]]:
         # An error handler whose name the code shows is saved.
         if known is not None and (known != "codecs.register_error" or call.argument is None):
             yield ("call", known), f"{known}(), {_NOT_RESTORED[known]}"
-        elif call.is_statement and _changes_library(name):
+        elif call.is_statement and (name in _STATEMENTS or _changes_library(name)):
             yield (
                 ("call", name),
                 f"what {name}() changes in {name.partition('.')[0]}; it ends with this kernel; call it {_AGAIN}",

@@ -42,6 +42,7 @@ _REGISTRIES = {
     "IPython.lib.pretty.for_type": "IPython.lib.pretty._type_pprinters",
     "IPython.lib.pretty.for_type_by_name": "IPython.lib.pretty._deferred_type_pprinters",
     "joblib.register_parallel_backend": "joblib.parallel.BACKENDS",
+    "matplotlib.animation.writers.register": "matplotlib.animation.writers._registered",
     "matplotlib.colors.get_named_colors_mapping": "matplotlib.colors._colors_full_map",
     "matplotlib.projections.register_projection": "matplotlib.projections.projection_registry._all_projection_types",
     "matplotlib.scale.register_scale": "matplotlib.scale._scale_mapping",
@@ -166,9 +167,11 @@ def _capture_hidden(shell: Any) -> dict[str, Any]:
 def _owners(shell: Any) -> Iterator[Any]:
     modules = [module for module in list(sys.modules.values()) if isinstance(module, types.ModuleType)]
     yield from modules
-    reachable = [value for value in shell.user_ns.values() if isinstance(value, types.ModuleType)]
-    classes = [value for module in reachable for value in list(vars(module).values()) if isinstance(value, type)]
-    yield from {id(each): each for each in (*classes, *shell.user_ns.values()) if isinstance(each, type)}.values()
+    variables = list(shell.user_ns.values())
+    # By type: `isinstance` of a proxy may raise.
+    reachable = [value for value in variables if issubclass(type(value), types.ModuleType)]
+    classes = [value for module in reachable for value in list(vars(module).values())]
+    yield from {id(each): each for each in (*classes, *variables) if issubclass(type(each), type)}.values()
 
 
 def _is_in_source(module: str, word: str) -> bool:

@@ -135,7 +135,8 @@ def _restore_file(_shell: Any, _module: str, value: tuple[str, str]) -> None:
 
 
 def _capture_registered(shell: Any) -> dict[str, Any]:
-    classes = [value for value in shell.user_ns.values() if isinstance(value, type) and module_of(value) == "__main__"]
+    variables = shell.user_ns.values()
+    classes = [value for value in variables if issubclass(type(value), type) and module_of(value) == "__main__"]
     found: dict[str, Any] = {}
     for path, argument in {registered for source in find_sources(shell) for registered in registers_in(source)}:
         owner = follow(shell.user_ns.get(path[0]), path[1:-1])

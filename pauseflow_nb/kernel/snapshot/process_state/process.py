@@ -6,7 +6,6 @@ many are secrets.
 
 import copyreg
 import csv
-import decimal
 import faulthandler
 import gc
 import importlib
@@ -39,11 +38,6 @@ _HOOKS = (
     ("threading", "excepthook"),
     *(("warnings", name) for name in ("showwarning", "formatwarning", "_showwarnmsg_impl")),
 )
-#: The contexts that new threads and libraries begin with.
-_DEFAULT_CONTEXTS = ("DefaultContext", "BasicContext", "ExtendedContext")
-_OF_CONTEXTS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
-_SIGNALS = ("traps", "flags")
-
 #: Tracing functions of the thread that runs cells.
 _TRACES = ("sys.settrace()", "sys.setprofile()")
 
@@ -83,6 +77,16 @@ def restore_path(added: list[str]) -> None:
     # An entry that this kernel already has must still be moved to the front.
     _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
     sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
+
+
+def _capture_removed_path(_shell: Any) -> dict[str, Any]:
+    note_start()
+    removed = [entry for entry in _path_at_start if entry not in sys.path]
+    return {"": removed} if removed else {}
+
+
+def _restore_removed_path(_shell: Any, _name: str, removed: list[str]) -> None:
+    sys.path[:] = [entry for entry in sys.path if entry not in removed]
 
 
 def _capture_environment(_shell: Any) -> dict[str, str | None]:
@@ -252,36 +256,6 @@ def _capture_streams(_shell: Any) -> dict[str, Any]:
     return {name: stream for name, stream in streams.items() if is_stream_of_cells(stream)}
 
 
-def _capture_current_context(shell: Any) -> dict[str, Any]:
-    current = decimal.getcontext()
-    names = [name for name, value in shell.user_ns.items() if value is current]
-    return {"": names[0]} if names else {}
-
-
-def _restore_current_context(shell: Any, _name: str, variable: str) -> None:
-    decimal.setcontext(shell.user_ns[variable])
-
-
-def _capture_default_contexts(_shell: Any) -> dict[str, Any]:
-    return {
-        name: {
-            **{attribute: getattr(context, attribute) for attribute in _OF_CONTEXTS},
-            **{signals: [each for each, is_on in getattr(context, signals).items() if is_on] for signals in _SIGNALS},
-        }
-        for name in _DEFAULT_CONTEXTS
-        if (context := getattr(decimal, name)) is not None
-    }
-
-
-def _restore_default_context(_shell: Any, name: str, values: dict[str, Any]) -> None:
-    context = getattr(decimal, name)
-    for attribute in _OF_CONTEXTS:
-        setattr(context, attribute, values[attribute])
-    for signals in _SIGNALS:
-        for each in getattr(context, signals):
-            getattr(context, signals)[each] = each in values[signals]
-
-
 def _capture_schedule(_shell: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if hasattr(os, "nice"):
@@ -392,6 +366,8 @@ PARTS: dict[str, Part] = {
     "arguments": Part(_capture_arguments, _restore_arguments, "sys.argv"),
     "locale": Part(_capture_locale, _restore_locale, "locale"),
     "path": _make_single_part("sys.path", added_path, restore_path, is_compared=False, is_repeated=False),
+    # Modules that were imported from there are imported again before.
+    "path_removed": Part(_capture_removed_path, _restore_removed_path, "sys.path", when="last"),
     "directory": _make_single_part("working directory", os.getcwd, os.chdir, is_compared=False),
     # If it were earlier, a filter that turns warnings into errors could make the loading fail.
     "warning_filters": Part(_capture_filters, _restore_filters, "warnings filters", when="after"),
@@ -399,10 +375,6 @@ PARTS: dict[str, Part] = {
     "recursion_limit": _make_single_part(
         "recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, is_compared=False
     ),
-    "decimal": _make_single_part(
-        "decimal context", lambda: decimal.getcontext().copy(), decimal.setcontext, is_compared=False
-    ),
-    "current_context": Part(_capture_current_context, _restore_current_context, "decimal.getcontext()", when="after"),
     "streams": Part(
         _capture_streams, lambda _shell, name, value: setattr(sys, name[len("sys.") :], value), "{}", when="last"
     ),
@@ -424,7 +396,6 @@ PARTS: dict[str, Part] = {
     "bytecode": Part(lambda _: {"": sys.dont_write_bytecode}, _restore_bytecode, "sys.dont_write_bytecode", True),
     "csv_field_size": _make_single_part("csv.field_size_limit()", csv.field_size_limit, csv.field_size_limit),
     "tempdir": Part(lambda _: {"": tempfile.tempdir}, _restore_tempdir, "tempfile.tempdir", True),
-    "decimal_defaults": Part(_capture_default_contexts, _restore_default_context, "decimal.{}", True),
     "schedule": Part(_capture_schedule, _restore_schedule, "{}", True),
     "stack_size": _make_single_part("threading.stack_size()", threading.stack_size, threading.stack_size),
     "coroutine_origins": _make_single_part(

@@ -4,12 +4,13 @@ import codecs
 import csv
 import importlib
 import sys
+import typing
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pauseflow_nb.kernel.snapshot.pickling.type_names import is_users
+from pauseflow_nb.kernel.snapshot.pickling.type_names import is_of_cells, is_users
 from pauseflow_nb.kernel.snapshot.process_state import library_calls
 from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part
 
@@ -24,6 +25,8 @@ _DIALECT = (
     "skipinitialspace",
     "strict",
 )
+#: Attributes of the loaders and dumpers of yaml: tag or type → function.
+_OF_YAML = frozenset({"yaml_constructors", "yaml_multi_constructors", "yaml_multi_representers", "yaml_representers"})
 #: Library → what takes accessors, where the class of the notebook stands in one, and what registers it.
 _ACCESSORS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "pandas": (("DataFrame", "Index", "Series"), "_accessor", "api.extensions.register_{}_accessor"),
@@ -40,6 +43,34 @@ def _capture_error_handlers(shell: Any) -> dict[str, Any]:
 
 def _restore_error_handler(_shell: Any, name: str, handler: Any) -> None:
     codecs.register_error(name, handler)
+
+
+def _capture_overloads(_shell: Any) -> dict[str, Any]:
+    registry: Any = typing._overload_registry  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public list
+    return {name: list(functions.values()) for name, functions in registry.get("__main__", {}).items()}
+
+
+def _restore_overloads(_shell: Any, _name: str, functions: list[Any]) -> None:
+    for function in functions:
+        typing.overload(function)
+
+
+def _capture_yaml(_shell: Any) -> dict[str, Any]:
+    kinds = {name: kind for name, kind in vars(sys.modules["yaml"]).items() if isinstance(kind, type)}
+    return {
+        f"{name}.{registry}[{key}]": (name, registry, key, function)
+        for name, kind in kinds.items()
+        for registry in _OF_YAML & vars(kind).keys()
+        for key, function in vars(kind)[registry].items()
+        if is_of_cells(function)
+    }
+
+
+def _restore_yaml(_shell: Any, _name: str, value: tuple[str, str, Any, Any]) -> None:
+    kind, registry, key, function = value
+    owner = getattr(importlib.import_module("yaml"), kind)
+    # Until something is registered at it, a class has the registry of its base class.
+    setattr(owner, registry, {**getattr(owner, registry), key: function})
 
 
 def _capture_dialects(_shell: Any) -> dict[str, Any]:
@@ -142,6 +173,8 @@ def _parts_of_accessors() -> Iterator[tuple[str, Part]]:
 
 PARTS: dict[str, Part] = {
     "error_handlers": Part(_capture_error_handlers, _restore_error_handler, "codecs.register_error({})", when="after"),
+    "overloads": Part(_capture_overloads, _restore_overloads, "typing.overload of {}", when="after"),
+    "yaml": Part(_capture_yaml, _restore_yaml, "yaml.{}", when="after", library="yaml"),
     "dialects": Part(_capture_dialects, _restore_dialect, "csv.register_dialect({})"),
     **dict(_parts_of_accessors()),
     "pandas_dtypes": Part(_capture_dtypes, _restore_dtype, "type {} of pandas", when="after", library="pandas"),

@@ -111,7 +111,7 @@ def _processes(variable_ids: set[int], cells: str) -> Iterator[_Found]:
 
 
 def _tasks(variable_ids: set[int], cells: str) -> Iterator[_Found]:
-    loop = _running_loop()
+    loop = find_running_loop()
     if loop is None:
         return
     import asyncio
@@ -132,7 +132,7 @@ def _tasks(variable_ids: set[int], cells: str) -> Iterator[_Found]:
 
 def _calls_of_the_loop() -> Iterator[_Found]:
     # There is no public list; loops other than asyncio's do not have this attribute.
-    for handle in list(getattr(_running_loop(), "_scheduled", ())):
+    for handle in list(getattr(find_running_loop(), "_scheduled", ())):
         function = getattr(handle, "_callback", None)
         if not handle.cancelled() and is_of_cells(function):
             yield (
@@ -141,7 +141,8 @@ def _calls_of_the_loop() -> Iterator[_Found]:
             )
 
 
-def _running_loop() -> Any:
+def find_running_loop() -> Any:
+    """Return the event loop that is running in this thread, or None."""
     asyncio: Any = sys.modules.get("asyncio")
     return asyncio.events._get_running_loop() if asyncio is not None else None  # noqa: SLF001 - does not raise
 

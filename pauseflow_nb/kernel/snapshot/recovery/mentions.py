@@ -121,8 +121,9 @@ def _is_walker(name: str, namespace: Mapping[str, Any]) -> bool:
     """
     if name.partition(".")[0] in _WALKERS:
         return True
-    value = namespace.get(name)
-    if isinstance(value, types.ModuleType):
+    value: Any = namespace.get(name)
+    # By type: `isinstance` of a proxy may raise.
+    if issubclass(type(value), types.ModuleType):
         return value.__name__.partition(".")[0] in _WALKERS or value is sys.modules.get("__main__")
     if value is namespace or id(value) in _WAY_IDS or library_of(type(value)) in _SHELLS:
         return True

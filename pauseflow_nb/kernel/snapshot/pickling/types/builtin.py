@@ -21,6 +21,7 @@ import struct
 import types
 import typing
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.cloudpickle_private import is_importable
@@ -282,9 +283,17 @@ def reduce_callbacks(pickler: Pickler, registry: Any) -> Any:
             function = reference()
             # The object of a bound method: each reference makes another method, and the object may lead back to here.
             owner = getattr(function, "__self__", function)
-            if function is not None and is_of_cells(function) and pickler.savable({signal: owner}, registry):
+            # Widgets of matplotlib connect a function of their own that calls the one of the notebook.
+            is_theirs = function is not None and any(map(is_of_cells, (function, *_closed_over(function))))
+            if is_theirs and pickler.savable({signal: owner}, registry):
                 registry._pickled_cids.add(number)  # noqa: SLF001 - its public function connects and marks at once
     return NotImplemented
+
+
+def _closed_over(function: Any) -> Iterator[Any]:
+    for cell in getattr(function, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # an empty one
+            yield cell.cell_contents
 
 
 def reduce_mark(pickler: Pickler, mark: object) -> Any:

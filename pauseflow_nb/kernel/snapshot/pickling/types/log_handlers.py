@@ -16,6 +16,11 @@ from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 #: Attributes that belong to this process and are made again: locks and connections.
 _OF_THE_PROCESS = ("lock", "sock", "socket")
 
+#: Attributes that every logger has.
+_OF_LOGGERS = frozenset(
+    {"_cache", "disabled", "filters", "handlers", "level", "manager", "name", "parent", "propagate"}
+)
+
 
 def reduce_handler(_pickler: Pickler, handler: logging.Handler) -> tuple[Any, ...]:
     """Reduce a handler without its lock and its open file."""
@@ -88,6 +93,20 @@ def _restore_filter(_shell: Any, name: str, each: Any) -> None:
     logger.addFilter(each)
 
 
+def _capture_attributes(_shell: Any) -> dict[str, Any]:
+    return {
+        f"{name}: {attribute}": value
+        for name, logger in _loggers()
+        for attribute, value in vars(logger).items()
+        if attribute not in _OF_LOGGERS
+    }
+
+
+def _restore_attribute(_shell: Any, name: str, value: Any) -> None:
+    logger, _, attribute = name.rpartition(": ")
+    setattr(_logger(logger), attribute, value)
+
+
 def _numbered(attribute: str) -> Iterator[tuple[str, int, Any]]:
     """List the handlers and filters of loggers, numbering those with equal descriptions."""
     for name, logger in _loggers():
@@ -150,5 +169,8 @@ PARTS: dict[str, Part] = {
     "log_factories": Part(_capture_factories, _restore_factory, "logging.{}()", is_compared=True, when="after"),
     "log_warnings": Part(_capture_warnings, _restore_warnings, "logging.captureWarnings()", is_compared=True),
     "log_filters": Part(_capture_filters, _restore_filter, "filter of logger {}", is_compared=True, when="after"),
+    "log_attributes": Part(
+        _capture_attributes, _restore_attribute, "attribute of logger {}", is_compared=True, when="after"
+    ),
     "log_handlers": Part(_capture_handlers, _restore_handler, "log handler of {}", is_compared=True, when="last"),
 }

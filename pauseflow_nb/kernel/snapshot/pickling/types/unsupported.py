@@ -43,6 +43,8 @@ _REASONS = {
     "_hashlib.HASH": "a digest in the middle of its work; call `.hexdigest()` before the pause",
     "weakref.finalize": "it is bound to the end of an object in this process",
     "mmap.mmap": "a memory-mapped file; map it in a `%%setup` cell, or use numpy.memmap",
+    "multiprocessing.shared_memory.SharedMemory": "its memory is freed when the kernel ends; keep a copy of the contents",
+    "tqdm.utils.DisableOnWriteError": "a progress bar writes to it; make the bar again where you use it",
     "_contextvars.Token": "it can undo a change only in the context that made it",
     "_csv.writer": "it writes into a file; make it again where you use it",
     "tempfile._TemporaryFileWrapper": "a temporary file; keep its name instead",
