@@ -173,19 +173,25 @@ class Segments:
         self.queue_again(execution, n, job)
 
     def queue_again(self, execution: str, n: int, job: int) -> None:
-        """Give a segment that has not begun a new job instead of this one; if it has begun, change nothing.
+        """Give a segment that this process was to run a new job instead of this one, unless it needs none.
+
+        The segment may be `running`: the process that ran it has died, and this one has received its job.
 
         Raises:
             StoreUnavailable, StorageFull: If the store cannot be written; nothing was changed.
         """
 
         def change(connection: sa.Connection) -> None:
-            segment = segments.lock(connection, execution, n)
-            if segment is not None and (segment.state, segment.job) == ("queued", job):
-                segments.pass_on(connection, segment)
-                self._queue.jobs.enqueue(connection, execution, n, job + 1)
+            segment, row = segments.lock(connection, execution, n), executions.lock_plain(connection, execution)
+            if segment is not None and row is not None and _needs_job(row, segment, job):
+                self._queue_again(connection, segment)
 
         self._queue.change(change)
+
+    def _queue_again(self, connection: sa.Connection, segment: Row) -> None:
+        segments.pass_on(connection, segment)
+        executions.set_state(connection, segment.execution, "queued")
+        self._queue.jobs.enqueue(connection, segment.execution, segment.n, segment.job + 1)
 
     def give_up(self, execution: str, n: int, problem: Exception) -> bool:
         """Fail an execution whose segment cannot be run because of damaged rows, without reading these.
@@ -217,19 +223,16 @@ class Segments:
     def _claim(self, connection: sa.Connection, execution: str, n: int, job: int | None) -> _Claimed | None:
         segment = segments.lock(connection, execution, n)
         row = executions.lock(connection, execution)
-        if segment is None or row is None or segment.state == "ended" or row.state in FINAL:
+        if segment is None or row is None:
             return None
         if job is None:
-            own = row.attached_to == self._process and segment.state == "queued"
-        else:
-            own = row.attached_to is None and segment.job == job
-        if not own:
+            if row.attached_to != self._process or segment.state != "queued" or row.state in FINAL:
+                return None
+        elif not _needs_job(row, segment, job):
             return None
-        if job is not None and not self._may_run(row, segment.first_cell):
+        elif not self._may_run(row, segment.first_cell):
             # The process that ran it has died at the first cell of another queue.
-            segments.pass_on(connection, segment)
-            executions.set_state(connection, execution, "queued")
-            self._queue.jobs.enqueue(connection, execution, n, job + 1)
+            self._queue_again(connection, segment)
             return None
         claimed = segments.claim(connection, segment, self._process)
         steps.interrupt(connection, execution, n, claimed.first_cell)
@@ -390,6 +393,12 @@ class Segments:
             raise KernelUnavailable(execution.kernel, f"its working directory {execution.cwd} does not exist")
         if execution.interpreter and not Path(execution.interpreter).exists():
             raise KernelUnavailable(execution.kernel, f"its interpreter {execution.interpreter} does not exist")
+
+
+def _needs_job(execution: Row, segment: Row, job: int) -> bool:
+    """Whether a job is the one that is to run a segment, which may be `running` if the process that had it has died."""
+    has_ended = segment.state == "ended" or execution.state in FINAL
+    return not has_ended and execution.attached_to is None and bool(segment.job == job)
 
 
 def _with_output(end: SegmentEnd, output: PatientOutput | None) -> SegmentEnd:

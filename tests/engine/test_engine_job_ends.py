@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
-from engine.stage import Stage, plan
+from engine.stage import ME, Stage, plan
 
 from pauseflow_nb.engine.jobs import DBOS_SCHEMA
-from pauseflow_nb.store.database import reading
+from pauseflow_nb.engine.run_segment import Segments
+from pauseflow_nb.runner.control import Control
+from pauseflow_nb.store import executions, segments
+from pauseflow_nb.store.database import reading, transaction
 
 #: Runs a worker until the execution has completed and all jobs have ended. It refuses statements that contain
 #: all of some texts, so many times, as if the disk was full; if asked to, it ends after the first of them.
@@ -63,6 +67,29 @@ def list_jobs(stage: Stage) -> set[str]:
     schema = f"{DBOS_SCHEMA}." if stage.queue.engine.dialect.name == "postgresql" else ""
     with reading(stage.queue.engine) as connection:
         return set(connection.execute(sa.text(f"SELECT status FROM {schema}workflow_status")).scalars())
+
+
+@pytest.mark.parametrize("leave", [Segments.pass_on, Segments.queue_again])
+def test_a_job_taken_over_from_a_dead_process_is_queued_again_if_it_cannot_run_now(
+    stage: Stage, leave: Callable[[Segments, str, int, int], None]
+) -> None:
+    """For example because the worker that received it is full, or is about to end."""
+    execution = stage.queue.start(plan("1"))
+    with transaction(stage.queue.engine) as connection:
+        segment = segments.lock(connection, execution, 0)
+        assert segment is not None
+        segments.claim(connection, segment, "host:1:dead")
+        executions.set_state(connection, execution, "running")
+
+    worker = Segments(stage.queue, ME, run=stage.script)
+    leave(worker, execution, 0, 0)
+
+    assert stage.queue.state(execution) == "queued"
+    assert worker.run(execution, 0, Control(), job=0) == "nothing"
+    assert worker.run(execution, 0, Control(), job=1) == "ended"
+    assert stage.queue.state(execution) == "completed"
+    leave(worker, execution, 0, 1)
+    assert stage.queue.state(execution) == "completed"
 
 
 @pytest.mark.slow
