@@ -129,12 +129,13 @@ def test_a_loss_is_recorded_once_however_many_kernels_report_it(stage: Stage) ->
     def act(observer: Observer, _document: Document) -> None:
         observer.on_losses([lost])
         observer.on_losses([lost, other])
+        observer.on_losses([other])
 
     execution, _ = play(stage, act)
 
     assert [loss["name"] for loss in row(stage).losses] == ["x", "y"]
     missed = [line for line in stage.queue.audit(execution) if line["what"] == "missed"]
-    assert [line["details"]["losses"] for line in missed] == [[str(lost)], [str(lost), str(other)]]
+    assert [line["details"]["losses"] for line in missed] == [[str(lost)], [str(lost), str(other)], [str(other)]]
 
 
 def test_progress_is_recorded(stage: Stage) -> None:
@@ -169,6 +170,7 @@ def test_checks_are_recorded_and_not_made_again_once_the_variables_are_saved(sta
     execution = stage.suspended()
     stage.send(execution)
     before = stage.queue.document(execution)
+    assert (folder := stage.queue.files.local) is not None
 
     def act(observer: Observer, document: Document) -> None:
         document.cells[2].outputs = [new_output("stream", text="hello")]
@@ -176,6 +178,7 @@ def test_checks_are_recorded_and_not_made_again_once_the_variables_are_saved(sta
         observer.on_checks(CHECKS, 2, DONE if is_saved else None, document)
         assert (b"hello" in stage.queue.document(execution)) is is_saved
         assert (stage.queue.document(execution) == before) is not is_saved
+        assert len(list((folder / execution).glob("*.ipynb"))) == 1, "the notebook that was replaced is removed"
         assert row(stage, 1).wake.get("is_checked", False) is is_saved
 
     play(stage, act, execution)
