@@ -69,12 +69,10 @@ class Signer:
             UnknownLink: If we did not sign it, or signed it for another action.
             LinkWithdrawn: If the key that signed it was withdrawn.
         """
-        # Withdrawn keys last: their tokens are recognised, but not accepted.
-        withdrawn = [number for number in self._tokens if number not in self._valid]
-        for number in (*self._valid, *withdrawn):
-            claim = _claim(_load(self._tokens[number], token))
+        for number, tokens in self._tokens.items():
+            claim = _claim(_load(tokens, token))
             if claim is not None and claim.action == action:
-                if number in withdrawn:
+                if number not in self._valid:
                     raise LinkWithdrawn
                 return replace(claim, key=number)
         raise UnknownLink
@@ -100,8 +98,8 @@ class Signer:
             UnknownLink: If we did not sign it.
             LinkWithdrawn: If the key that signed it was withdrawn.
         """
-        for number in sorted(self._triggers, key=lambda number: number not in self._valid):
-            match _load(self._triggers[number], token):
+        for number, tokens in self._triggers.items():
+            match _load(tokens, token):
                 case [str(trigger), int(rotations)]:
                     if number not in self._valid:
                         raise LinkWithdrawn
