@@ -309,6 +309,10 @@ SETTINGS = {
         "import sys\ntaken = sys.path[0]; sys.path.remove(taken)",
         "import sys\nassert taken not in sys.path",
     ),
+    "the order of the path": (
+        "import sys\nsys.path.append('/last'); sys.path.insert(0, '/first')",
+        "import sys\nassert (sys.path[0], sys.path[-1]) == ('/first', '/last')",
+    ),
     "constructors and representers of yaml, overloads": (
         (
             "import typing, yaml\nunit = 'm'\nclass Box: pass\nclass Tagged(yaml.YAMLObject):\n    yaml_tag = '!pf_tagged'; yaml_loader = yaml.SafeLoader\n"
