@@ -148,6 +148,14 @@ def test_doctor_says_that_it_has_created_the_store(tmp_path: Path) -> None:
     assert "there was no store" not in CliRunner().invoke(main, arguments).stdout
 
 
+def test_verify_with_the_store_of_a_notebook_that_was_not_executed(tmp_path: Path) -> None:
+    (tmp_path / "in.ipynb").write_text('{"cells": [], "metadata": {}}')
+    ran = CliRunner().invoke(main, ["verify", str(tmp_path / "in.ipynb"), "--store"])
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert "verify takes the executed notebook" in ran.stderr
+
+
 def test_a_path_as_database_is_answered_with_its_url(tmp_path: Path) -> None:
     ran = CliRunner().invoke(main, ["list"], env={"PAUSEFLOW_DB": f"{tmp_path}/x.db"})
 
