@@ -187,7 +187,10 @@ def open_queue(settings: Settings, *, creates: bool = False) -> "Queue":
     """
     from pauseflow_nb.engine.queue import Queue  # imports SQLAlchemy, which only commands that open the store need
 
-    return Queue.open(settings, creates=creates)
+    try:
+        return Queue.open(settings, creates=creates)
+    except errors.NoStore as problem:
+        raise errors.NoStore(problem.place, problem.source, format_flags(settings)) from None
 
 
 def read_or_nothing(settings: Settings, read: "Callable[[Queue], list[R]]") -> list[R]:

@@ -1,6 +1,7 @@
 """Merge the parameters from papermill's flags `-p -r -f -y -b`."""
 
 import base64
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def resolve_parameters(
         for name, _ in pairs:
             before, is_pair, after = name.partition("=")
             if is_pair and before.isidentifier():
-                raise InvalidParameter(name, f"name and value are two words: write {flag} {before} {after or 'VALUE'}")
+                words = f"{flag} {before} {shlex.quote(after or 'VALUE')}"
+                raise InvalidParameter(name, f"name and value are two words: write {words}")
     merged |= {name: _convert(value) for name, value in typed}
     merged |= dict(raw)
     check_parameters(merged)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
@@ -146,7 +147,7 @@ def _check_options(output: str | None, *, detach: bool, until_pause: bool, prepa
     name, is_pair, value = (output or "").partition("=")
     if is_pair and name.isidentifier() and not value.endswith(".ipynb"):
         raise click.UsageError(
-            f"{output!r} stands where OUT.ipynb does: write a parameter as -p {name} {value or 'VALUE'}"
+            f"{output!r} stands where OUT.ipynb does: write a parameter as -p {name} {shlex.quote(value or 'VALUE')}"
         )
     if detach and until_pause:
         raise click.UsageError("--detach returns at once: omit --until-pause")

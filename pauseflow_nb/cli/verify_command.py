@@ -38,6 +38,9 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         raise click.UsageError("--key and --store cannot be combined: with --key, the store is not read")
     document = _read(notebook)
     id_ = _read_execution(document)
+    not_executed = f"verify takes the executed notebook, OUT: {notebook} names no execution"
+    if from_store and not id_:
+        raise click.UsageError(not_executed)
     if key_file is not None:
         result = compare(document, _read_keys(key_file))
     else:
@@ -60,7 +63,7 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
         for problem in result.problems:
             print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
         if not id_:
-            print_lines(f"  verify takes the executed notebook, OUT: {notebook} names no execution", err=True)
+            print_lines(f"  {not_executed}", err=True)
         for line in result.notes:
             print_lines(printable_lines(f"  {line}", indent="  "), err=True)
         if result.is_valid:

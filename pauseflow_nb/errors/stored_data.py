@@ -18,11 +18,14 @@ class StoreUnavailable(PauseflowError, ConnectionError):
 
 
 class NoStore(PauseflowError, LookupError):
-    """A command that only reads found no store; `source` names the setting that its place came from, if one did."""
+    """A command that only reads found no store; `source` names the setting that its place came from, if one did.
 
-    def __init__(self, place: str, source: str | None) -> None:
-        super().__init__(place, source)
-        self.place, self.source = place, source
+    `flags` are those that name the store, for the command that creates it.
+    """
+
+    def __init__(self, place: str, source: str | None, flags: str = "") -> None:
+        super().__init__(place, source, flags)
+        self.place, self.source, self.flags = place, source, flags
 
     def __str__(self) -> str:
         if self.source is None:
@@ -32,7 +35,7 @@ class NoStore(PauseflowError, LookupError):
             )
         return (
             f"there is no store at {self.place}, which {self.source} names: correct it, or create a store there with "
-            "`pauseflow run NOTEBOOK.ipynb`"
+            f"`pauseflow run NOTEBOOK.ipynb{self.flags}`"
         )
 
 

@@ -50,21 +50,23 @@ def open_engine(url: str, *, patience: timedelta = _PATIENCE) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise StoreUnavailable(
             mask_passwords(url.rsplit("@", maxsplit=1)[-1]),
-            "this is not a SQLAlchemy URL, such as sqlite:////path/file.db",
+            "this is not a SQLAlchemy URL, such as sqlite:////path/file.db or postgresql://user:password@host:5432/name; "
+            "in a password, write @ as %40, : as %3A and / as %2F",
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, patience)
-    if parsed.get_backend_name() == "postgresql":
+    # The programs of PostgreSQL take both names, and many services give the shorter one.
+    if parsed.get_backend_name() in {"postgresql", "postgres"}:
         return _open_postgresql(parsed, patience)
     raise StoreUnavailable(_hide_password(parsed), "only SQLite and PostgreSQL are supported")
 
 
 def find_missing_file(url: str) -> Path | None:
     """Find the SQLite file that a URL names, if it does not exist."""
-    with contextlib.suppress(sa.exc.ArgumentError, OSError):
+    with contextlib.suppress(sa.exc.ArgumentError, ValueError, OSError):
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
             return Path(parsed.database).absolute()
@@ -303,8 +305,8 @@ def _use_wal(connection: sqlite3.Connection, patience: timedelta) -> None:
 
 
 def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
-    if url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
+    # Whatever driver the URL names: only this one is used here.
+    url = url.set(drivername="postgresql+psycopg")
     try:
         engine = sa.create_engine(
             url,

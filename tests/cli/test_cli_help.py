@@ -57,6 +57,7 @@ def test_a_word_for_the_state_of_all_is_answered_with_list() -> None:
 @pytest.mark.parametrize(
     ("words", "advice"),
     [
+        (["run", "in.ipynb", "beta=[1, 2]"], "write a parameter as -p beta '[1, 2]'"),
         (["run", "in.ipynb", "alpha=1"], "'alpha=1' stands where OUT.ipynb does: write a parameter as -p alpha 1"),
         (["run", "in.ipynb", "-p", "alpha=0.6", "out.ipynb"], "two words: write -p alpha 0.6"),
         (["resume", "fc7e", '{"ok": true}'], "Write the answer as: --data JSON"),
@@ -136,6 +137,7 @@ def test_a_command_that_reads_creates_no_store(
 
     assert ran.exit_code == (0 if words[-1] == "list" else 2)
     assert f"there is no store at {folder / 'pauseflow.db'}, which {named} names: correct it" in ran.stderr
+    assert f"`pauseflow run NOTEBOOK.ipynb{f' --data-dir {folder}' if flags else ''}`" in ran.stderr
     assert not folder.exists()
 
 
@@ -144,6 +146,14 @@ def test_doctor_says_that_it_has_created_the_store(tmp_path: Path) -> None:
 
     assert "there was no store: this command has created it" in CliRunner().invoke(main, arguments).stdout
     assert "there was no store" not in CliRunner().invoke(main, arguments).stdout
+
+
+def test_verify_with_the_store_of_a_notebook_that_was_not_executed(tmp_path: Path) -> None:
+    (tmp_path / "in.ipynb").write_text('{"cells": [], "metadata": {}}')
+    ran = CliRunner().invoke(main, ["verify", str(tmp_path / "in.ipynb"), "--store"])
+
+    assert ran.exit_code == click.UsageError.exit_code
+    assert "verify takes the executed notebook" in ran.stderr
 
 
 def test_a_path_as_database_is_answered_with_its_url(tmp_path: Path) -> None:

@@ -141,11 +141,12 @@ SETTINGS = {
     ),
     "classes and factories of logging": (
         (
-            "import logging\nclass Mine(logging.Logger): pass\nlogging.setLoggerClass(Mine); before = logging.getLogRecordFactory()\n"
+            "import logging\nclass Mine(logging.Logger): pass\nlogging.setLoggerClass(Mine); known = logging.getLogger('pf_known'); before = logging.getLogRecordFactory()\n"
             "def make(*given, **named):\n    record = before(*given, **named); record.extra = 1; return record\nlogging.setLogRecordFactory(make)"
         ),
         (
             "import logging\nassert logging.getLoggerClass() is Mine and type(logging.getLogger('pf_new')) is Mine\n"
+            "assert type(known) is Mine and logging.getLogger('pf_known') is known\n"
             "assert logging.getLogRecordFactory() is make and logging.makeLogRecord({}).extra == 1"
         ),
     ),
@@ -308,6 +309,10 @@ SETTINGS = {
     "an entry that was taken out of the path": (
         "import sys\ntaken = sys.path[0]; sys.path.remove(taken)",
         "import sys\nassert taken not in sys.path",
+    ),
+    "the order of the path": (
+        "import sys\nsys.path.append('/last'); sys.path.insert(0, '/first')",
+        "import sys\nassert (sys.path[0], sys.path[-1]) == ('/first', '/last')",
     ),
     "constructors and representers of yaml, overloads": (
         (

@@ -342,10 +342,12 @@ def test_a_loss_of_every_kind_is_named_at_every_place(rider: Rider) -> None:
 def test_settings_of_the_event_loop_come_back(rider: Rider) -> None:
     view = rider.run(
         "%%step set\nimport asyncio\nseen = []\nloop = asyncio.get_running_loop()\n"
-        "loop.set_exception_handler(lambda loop, context: seen.append(context)); loop.slow_callback_duration = 9\ndel loop",
+        "loop.set_exception_handler(lambda loop, context: seen.append(context)); loop.slow_callback_duration = 9\n"
+        "def make(loop, coroutine, **more): return asyncio.Task(coroutine, loop=loop, **more)\n"
+        "loop.set_task_factory(make); del loop",
         "%%step ask\nasked = flow.suspend('1h')",
         "%%step check\nloop = asyncio.get_running_loop(); loop.call_exception_handler({'message': 'x'})\n"
-        "[seen, loop.slow_callback_duration]",
+        "assert loop.get_task_factory() is make\n[seen, loop.slow_callback_duration]",
     )
 
     view = rider.answer(view["id"])

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from postgresql_server import new_database
 
 from pauseflow_nb.errors import NotStorable, StorageFull, StoreUnavailable
-from pauseflow_nb.store.database import describe_database, now, open_engine, reading, transaction
+from pauseflow_nb.store.database import describe_database, find_missing_file, now, open_engine, reading, transaction
 from pauseflow_nb.store.migrate import migrate
 from pauseflow_nb.store.tables import audit, workers
 
@@ -92,13 +92,25 @@ def test_a_path_with_odd_characters(tmp_path: Path) -> None:
         ("nonsense", "not a SQLAlchemy URL"),
         ("sqlite://", "name a file"),
         ("mysql://u:secret@h/d", "only SQLite and PostgreSQL"),
+        ("postgresql://u:secret@h:five/d", "not a SQLAlchemy URL"),
+        ("postgresql://u:secret@:/%?#@h/d", "write @ as %40"),
     ],
 )
 def test_a_url_that_cannot_serve(url: str, expected: str) -> None:
+    assert find_missing_file(url) is None
     with pytest.raises(StoreUnavailable, match=expected) as found:
         open_engine(url)
 
     assert "secret" not in str(found.value)
+
+
+@pytest.mark.parametrize("kind", ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+asyncpg"])
+def test_other_names_of_postgresql(kind: str) -> None:
+    engine = open_engine(f"{kind}://ann@localhost/data")
+    try:
+        assert engine.url.drivername == "postgresql+psycopg"
+    finally:
+        engine.dispose()
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

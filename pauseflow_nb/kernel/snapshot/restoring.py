@@ -93,7 +93,7 @@ def restore(
     with _readable(source, ref):
         source.keep_using()
         manifest = read_manifest(source, ref, execution=execution)
-    restore_path(manifest.import_path)
+    restore_path(manifest.import_path, manifest.appended_path)
     differences = compatibility.find_differences(manifest.made_by)
     if differences and not force:
         raise SnapshotMismatch(ref.name, differences)

@@ -18,7 +18,7 @@ from pauseflow_nb.kernel.snapshot.pickling.pickled import Dump
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import refuse_secrets
 from pauseflow_nb.kernel.snapshot.pickling.serialize import Dumped, dump_namespace, type_name
 from pauseflow_nb.kernel.snapshot.process_state import capture
-from pauseflow_nb.kernel.snapshot.process_state.process import added_path
+from pauseflow_nb.kernel.snapshot.process_state.process import added_path, appended_path
 from pauseflow_nb.kernel.snapshot.recovery import imports
 from pauseflow_nb.kernel.snapshot.recovery.decide import Decided, decide
 from pauseflow_nb.kernel.snapshot.storage.chunks import Bytes, StoredPiece
@@ -111,6 +111,7 @@ def save(
             execution=execution,
             made_by=compatibility.describe_maker(dumped.environment.modules),
             import_path=added_path(),
+            appended_path=appended_path(),
             remade=sorted(remade),
             regions=[stored for stored, _ in regions],
             frames=frames,

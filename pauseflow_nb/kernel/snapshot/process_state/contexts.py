@@ -17,6 +17,7 @@ def _capture_loop(_shell: Any) -> dict[str, Any]:
     if loop is None:
         return {}
     found = {"set_exception_handler()": loop.get_exception_handler(), "set_debug()": loop.get_debug()}
+    found["set_task_factory()"] = loop.get_task_factory()
     return {**found, "slow_callback_duration": getattr(loop, "slow_callback_duration", None)}
 
 

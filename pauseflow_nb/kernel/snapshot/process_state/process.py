@@ -9,6 +9,7 @@ import csv
 import faulthandler
 import gc
 import importlib
+import itertools
 import locale
 import os
 import re
@@ -72,11 +73,24 @@ def added_path() -> list[str]:
     return [entry for entry in sys.path if entry not in _path_at_start]
 
 
-def restore_path(added: list[str]) -> None:
-    """Add the entries that cells have added to `sys.path`."""
-    # An entry that this kernel already has must still be moved to the front.
+def appended_path() -> list[str]:
+    """List what cells added to the end of `sys.path`, where Python looks last."""
+    note_start()
+    added = itertools.takewhile(lambda entry: entry not in _path_at_start, reversed(sys.path))
+    return list(added)[::-1]
+
+
+def restore_path(added: list[str], appended: list[str]) -> None:
+    """Add the entries that cells have added to `sys.path`: those that were appended at its end, others at its front."""
+    # An entry that this kernel already has must still be moved.
     _path_at_start[:] = [entry for entry in _path_at_start if entry not in added]
-    sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
+    first = [entry for entry in added if entry not in appended]
+    sys.path[:] = [*first, *(entry for entry in sys.path if entry not in added), *appended]
+
+
+def _restore_missing_path(added: list[str]) -> None:
+    # The manifest, which is read before, names them in their places.
+    restore_path([entry for entry in added if entry not in sys.path], [])
 
 
 def _capture_removed_path(_shell: Any) -> dict[str, Any]:
@@ -365,7 +379,7 @@ PARTS: dict[str, Part] = {
     "hash_seed": Part(_capture_hash_seed, _restore_hash_seed, "PYTHONHASHSEED", is_repeated=False),
     "arguments": Part(_capture_arguments, _restore_arguments, "sys.argv"),
     "locale": Part(_capture_locale, _restore_locale, "locale"),
-    "path": _make_single_part("sys.path", added_path, restore_path, is_compared=False, is_repeated=False),
+    "path": _make_single_part("sys.path", added_path, _restore_missing_path, is_compared=False, is_repeated=False),
     # Modules that were imported from there are imported again before.
     "path_removed": Part(_capture_removed_path, _restore_removed_path, "sys.path", when="last"),
     "directory": _make_single_part("working directory", os.getcwd, os.chdir, is_compared=False),

@@ -83,6 +83,8 @@ class Manifest:
     variables: dict[str, Variable] = field(default_factory=dict)
     #: Entries that cells added to `sys.path`, which are needed to find out which versions are installed.
     import_path: list[str] = field(default_factory=list)
+    #: Those of them that stand at its end.
+    appended_path: list[str] = field(default_factory=list)
     content: Content = field(default_factory=Content)
 
     def to_bytes(self) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
-from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name
+from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 
 #: Attributes that belong to this process and are made again: locks and connections.
@@ -93,6 +93,15 @@ def _restore_filter(_shell: Any, name: str, each: Any) -> None:
     logger.addFilter(each)
 
 
+def _capture_classes(_shell: Any) -> dict[str, Any]:
+    return {name: type(logger) for name, logger in _loggers() if is_users(type(logger))}
+
+
+def _restore_class(_shell: Any, name: str, kind: type[logging.Logger]) -> None:
+    # Other loggers and libraries may refer to it already, so it stays the same object.
+    _logger(name).__class__ = kind
+
+
 def _capture_attributes(_shell: Any) -> dict[str, Any]:
     return {
         f"{name}: {attribute}": value
@@ -169,6 +178,7 @@ PARTS: dict[str, Part] = {
     "log_factories": Part(_capture_factories, _restore_factory, "logging.{}()", is_compared=True, when="after"),
     "log_warnings": Part(_capture_warnings, _restore_warnings, "logging.captureWarnings()", is_compared=True),
     "log_filters": Part(_capture_filters, _restore_filter, "filter of logger {}", is_compared=True, when="after"),
+    "log_classes": Part(_capture_classes, _restore_class, "class of logger {}", is_compared=True, when="after"),
     "log_attributes": Part(
         _capture_attributes, _restore_attribute, "attribute of logger {}", is_compared=True, when="after"
     ),
