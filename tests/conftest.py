@@ -2,6 +2,7 @@
 
 import gc
 import random
+import signal
 import tempfile
 import threading
 import time
@@ -36,6 +37,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any-machine")
 
 share_compiled_statements()
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets it be ignored in what it starts in the background, and so would all commands that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
