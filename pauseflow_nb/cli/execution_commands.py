@@ -335,7 +335,7 @@ def _find_execution(settings: Settings, execution: str) -> "Execution":
 
 def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool, code: int | None = None) -> None:
     if wait:
-        if found.may_run_here():
+        if runs_here := found.may_run_here():
             # This process ends at the pause, and with it a kernel that it keeps.
             found.run_here(until_pause=True)
         elif found.is_stranded():
@@ -344,7 +344,11 @@ def _finish(found: "Execution", settings: Settings, *, wait: bool, as_json: bool
             found.wait(until_pause=True)
         except KeyboardInterrupt:
             command = f"pauseflow show {found.id}{format_flags(settings)}"
-            print_lines(f"\nno longer waiting for execution {found.id}: `{command}` shows its state", err=True)
+            stops, waits = (
+                f"execution {found.id} stops before its next cell",
+                f"no longer waiting for execution {found.id}",
+            )
+            print_lines(f"\n{stops if runs_here else waits}: `{command}` shows its state", err=True)
             raise
     elif found.is_stranded():
         print_lines(found.describe_stranded(format_flags(settings)), err=True)
