@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from pauseflow_nb.cli.options import advise_answer, format_flags
+from pauseflow_nb.cli.options import advise_answer, format_flags, has_links
 from pauseflow_nb.queues import describe_stranded
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def run_with_progress(
             supply=supply,
         )
     if view["ended_at"] is None and not queue.has_runner(execution):
-        answers = view["state"] == "suspended" and any(each.get("resume_url") for each in view["suspended"])
-        or_here = f", or {advise_answer(execution, queue.settings)}" if answers else ""
+        takes_answer = view["state"] == "suspended" and has_links(view)
+        or_here = f", or {advise_answer(execution, queue.settings)}" if takes_answer else ""
         progress.print_line(describe_stranded(queue.find_queue(execution), format_flags(queue.settings)) + or_here)
     return view, bool(control.request) and not view["ended_at"]
 

@@ -18,6 +18,7 @@ from pauseflow_nb.cli.options import (
     advise_answer,
     exit_code,
     format_flags,
+    has_links,
     open_queue,
     print_execution,
     print_json,
@@ -129,8 +130,7 @@ def show(settings: Settings, *, execution: str, history: bool, state: bool, as_j
 
 
 def _warn_of_dead_links(queue: "Queue", execution: Mapping[str, Any]) -> None:
-    has_links = any(suspension.get("resume_url") for suspension in execution["suspended"])
-    if has_links and queue.settings.public_url is None and queue.live_server_url() is None:
+    if has_links(execution) and queue.settings.public_url is None and queue.live_server_url() is None:
         answer = advise_answer(execution["id"], queue.settings)
         serve = f"start `pauseflow serve{format_flags(queue.settings)}`"
         print_lines(f"  nobody answers these links now: {serve}, or {answer}")

@@ -4,7 +4,7 @@ import functools
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -172,6 +172,11 @@ def format_flags(settings: Settings) -> str:
     named = [name for name in ("data_dir", "db", "storage") if settings.origin(name) == "flag"]
     # A URL may hold a password; the person who typed it knows it.
     return "".join(f" --{name.replace('_', '-')} {shlex.quote(settings.shown(name))}" for name in named)
+
+
+def has_links(view: Mapping[str, Any]) -> bool:
+    """Whether an execution, as `Queue.view` shows it, waits for an answer that its links take."""
+    return any(suspension.get("resume_url") for suspension in view["suspended"])
 
 
 def advise_answer(execution: str, settings: Settings) -> str:
