@@ -136,7 +136,20 @@ def _warn_of_dead_links(queue: "Queue", execution: Mapping[str, Any]) -> None:
         print_lines(f"  nobody answers these links now: {serve}, or {answer}")
 
 
-@click.command()
+class _TakesAnswer(click.Command):
+    """A command whose answer is an option; says so to who writes it as an argument."""
+
+    allow_extra_args = True  # click then leaves them in the context, and raises no error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        parsed = super().parse_args(ctx, args)
+        if ctx.args and not ctx.resilient_parsing:
+            ctx.fail(f"Got unexpected extra argument ({' '.join(ctx.args)}). Write the answer as: --data JSON")
+        return parsed
+
+
+@click.command(cls=_TakesAnswer)
 @execution_argument
 @click.option("--step", shell_complete=complete_open_steps, help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
@@ -277,18 +290,20 @@ def fork(
     "--output",
     metavar="OUT.ipynb",
     shell_complete=complete_files,
-    help="File to write; otherwise the notebook is printed.",
+    help="File to write or replace; otherwise the notebook is printed.",
 )
 @store_options
 def outputs(settings: Settings, *, execution: str, output: str | None, as_json: bool) -> None:
     """Print the executed notebook in its current state, or write it to a file."""
+    from pauseflow_nb.runner.output_file import write_whole
+
     text = json_printable(open_queue(settings).document(execution).decode())
     if output is None or output == "-":
         sys.stdout.buffer.write(text.encode())
         return
-    _write_file(text, Path(output))
+    written = write_whole(output, text)
     if as_json:
-        print_json({"execution": execution, "output": str(Path(output).absolute())})
+        print_json({"execution": execution, "output": written})
     else:
         print_lines(f"wrote {output}")
 
@@ -300,7 +315,7 @@ def outputs(settings: Settings, *, execution: str, output: str | None, as_json: 
     "--output",
     metavar="FILE.html",
     shell_complete=complete_files,
-    help="File to write; by default `report-ID.html`; `-` prints the page.",
+    help="File to write or replace; by default `report-ID.html`; `-` prints the page.",
 )
 @store_options
 def report(settings: Settings, *, execution: str, output: str | None, as_json: bool) -> None:
@@ -309,6 +324,7 @@ def report(settings: Settings, *, execution: str, output: str | None, as_json: b
     The page loads nothing and holds no link that acts. It says first whether the notebook in the store is still what
     was signed.
     """
+    from pauseflow_nb.runner.output_file import write_whole
     from pauseflow_nb.server.execution_report import make_report  # lazily: only this command writes pages
 
     file = output or f"report-{execution}.html"
@@ -318,11 +334,11 @@ def report(settings: Settings, *, execution: str, output: str | None, as_json: b
     if file == "-":
         click.echo(made.html)
     else:
-        _write_file(made.html, Path(file))
+        written = write_whole(file, made.html)
     for problem in made.problems:
         print_lines(printable_lines(f"✗ {problem}", indent="  "), err=True)
     if as_json:
-        print_json({"execution": execution, "report": str(Path(file).absolute()), "problems": made.problems})
+        print_json({"execution": execution, "report": written, "problems": made.problems})
     elif file != "-":
         print_lines(f"wrote {file}")
 
@@ -366,13 +382,6 @@ def _parse_json(flag: str, text: str) -> Any:
             text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…",
             f'{problem}; an answer in JSON looks like this: {flag} \'{{"comment": "yes"}}\'',
         ) from None
-
-
-def _write_file(text: str, file: Path) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise InvalidValue("--output", str(file), f"cannot be written: {problem.strerror}") from None
 
 
 @click.command("open")

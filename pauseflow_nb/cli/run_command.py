@@ -180,8 +180,7 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
 
     from pauseflow_nb.launching import fill_path
     from pauseflow_nb.runner.notebook import prepare
-    from pauseflow_nb.runner.notebook_file import write_text
-    from pauseflow_nb.runner.output_file import require_writable
+    from pauseflow_nb.runner.output_file import require_writable, write_whole
 
     notebook, output = fill_path(notebook, parameters), fill_path(output, parameters)
     require_writable(None if output == _STREAM else output)
@@ -193,7 +192,7 @@ def _prepare(notebook: str, output: str, parameters: dict[str, Any], options: "R
         language=options.language,
         report_mode=options.report_mode,
     )
-    write_text(output, nbformat.writes(prepared.notebook))
+    write_whole(output, nbformat.writes(prepared.notebook))
 
 
 def _write_to_standard_output(queue: "Queue", execution: str) -> None:

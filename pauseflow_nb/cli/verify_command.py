@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pauseflow_nb.cli.options import open_queue, print_json, print_lines, store_options
-from pauseflow_nb.errors import InvalidNotebook, InvalidValue, NotebookNotFound
+from pauseflow_nb.errors import InvalidNotebook, InvalidValue
 from pauseflow_nb.printable import printable_lines
 from pauseflow_nb.settings import Settings
 
@@ -72,14 +72,12 @@ def verify(settings: Settings, *, notebook: str, key_file: str | None, from_stor
 
 
 def _read(notebook: str) -> dict[str, Any]:
-    from pauseflow_nb.runner import file_addresses
+    from pauseflow_nb.runner.notebook_file import read_text
 
+    text = read_text(notebook)
     try:
-        text = file_addresses.read(notebook) if "://" in notebook else file_addresses.read_local(Path(notebook))
         document = _parse_strictly(text)
-    except FileNotFoundError:
-        raise NotebookNotFound(notebook) from None
-    except (OSError, ValueError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise InvalidNotebook(notebook, f"it cannot be read as JSON ({problem})") from None
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
         raise InvalidNotebook(notebook, "it has no list of cells")

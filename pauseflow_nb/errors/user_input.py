@@ -90,7 +90,7 @@ class InvalidNotebook(PauseflowError, ValueError):
         self.path, self.problem = path, problem
 
     def __str__(self) -> str:
-        return f"{self.path} cannot be run as a notebook: {self.problem}"
+        return f"{self.path} cannot be used as a notebook: {self.problem}"
 
 
 class NotebookNotFound(PauseflowError, FileNotFoundError):
@@ -133,14 +133,14 @@ class InvalidParameter(PauseflowError, ValueError):
 
 
 class InvalidOutput(InvalidParameter):
-    """An output notebook that cannot be written."""
+    """An output notebook, or another file that a command writes, that cannot be written."""
 
     def __init__(self, path: str, problem: str) -> None:
         PauseflowError.__init__(self, path, problem)
         self.name, self.path, self.problem = "output", path, problem
 
     def __str__(self) -> str:
-        return f"the output notebook {self.path} {self.problem}"
+        return f"the output {self.path} {self.problem}"
 
 
 class InvalidSetting(PauseflowError, ValueError):

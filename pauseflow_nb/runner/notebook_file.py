@@ -1,4 +1,4 @@
-"""Read the file of a notebook, in any version, as a script or at a URL, and write one.
+"""Read the file of a notebook, in any version, as a script or at a URL.
 
 Papermill reads from object stores and streams. Its import takes long, so it is done when needed.
 """
@@ -6,7 +6,6 @@ Papermill reads from object stores and streams. Its import takes long, so it is 
 import json
 import re
 import secrets
-import sys
 from pathlib import Path
 
 import nbformat
@@ -39,7 +38,8 @@ def read_notebook(path: str) -> NotebookNode:
         NotebookNotFound: If there is no such file.
         InvalidNotebook: If it cannot be read or converted.
     """
-    return parse_notebook(_read_text(path), path)
+    text = read_text(path)
+    return parse_notebook(_from_script(path, text) if _is_script(path) else text, path)
 
 
 def parse_notebook(text: str, path: str) -> NotebookNode:
@@ -51,8 +51,6 @@ def parse_notebook(text: str, path: str) -> NotebookNode:
     if text.startswith("\ufeff"):
         # Neither nbformat nor papermill reads it.
         raise InvalidNotebook(path, "it begins with a byte order mark: save it as UTF-8 without one")
-    if not text.strip():
-        raise InvalidNotebook(path, "the file is empty: save the notebook again, or create a new one in JupyterLab")
     try:
         data = json.loads(text)
     except RecursionError:
@@ -86,25 +84,6 @@ def parse_notebook(text: str, path: str) -> NotebookNode:
     return NotebookNode(nbformat.from_dict(notebook))
 
 
-def write_text(path: str, text: str) -> None:
-    """Write the text of a notebook to any path that papermill writes to; `-` is standard output.
-
-    Raises:
-        StoreUnavailable: If it cannot be written.
-    """
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    if "://" not in path:
-        Path(path).expanduser().write_text(text, encoding="utf-8")
-        return
-    try:
-        file_addresses.write(text, path)
-    except Exception as problem:
-        # Each handler raises the errors of its own client.
-        raise StoreUnavailable(path, f"{problem}: check the address and your credentials") from problem
-
-
 def find_language(notebook: NotebookNode) -> str:
     """Find the language of a notebook; Python if it names none."""
     metadata = notebook.metadata
@@ -117,17 +96,34 @@ def find_kernel_name(notebook: NotebookNode) -> str:
     return str(notebook.metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL)
 
 
-def _read_text(path: str) -> str:
-    if "://" in path or path == "-":
-        try:
-            return file_addresses.read(path)
-        except StoreUnavailable as problem:
-            raise InvalidNotebook(path, f"it cannot be read ({problem.problem})") from None
-        except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
-            raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
+def read_text(path: str) -> str:
+    """Read the text of a notebook, which is not empty.
+
+    Args:
+        path: As of `read_notebook`.
+
+    Raises:
+        NotebookNotFound: If there is no such file.
+        InvalidNotebook: If it cannot be read; says why.
+    """
+    text = _read_address(path) if "://" in path or path == "-" else _read_file(path)
+    if not text.strip():
+        raise InvalidNotebook(path, "the file is empty: save the notebook again, or create a new one in JupyterLab")
+    return text
+
+
+def _read_address(path: str) -> str:
     try:
-        file = Path(path).expanduser()
-        text = file_addresses.read_local(file)
+        return file_addresses.read(path)
+    except StoreUnavailable as problem:
+        raise InvalidNotebook(path, f"it cannot be read ({problem.problem})") from None
+    except Exception as problem:  # noqa: BLE001 - each kind of address has its own errors
+        raise InvalidNotebook(path, f"it cannot be read ({problem})") from None
+
+
+def _read_file(path: str) -> str:
+    try:
+        return file_addresses.read_local(Path(path).expanduser())
     except FileNotFoundError:
         raise NotebookNotFound(path, *_find_near(path)) from None
     except IsADirectoryError:
@@ -139,7 +135,10 @@ def _read_text(path: str) -> str:
     except (ValueError, RuntimeError) as problem:
         # A character that is not allowed in names, or the home of an unknown user.
         raise InvalidNotebook(path, f"it cannot be the path of a file ({problem})") from None
-    return _from_script(path, text) if file.suffix in _SCRIPTS else text
+
+
+def _is_script(path: str) -> bool:
+    return "://" not in path and path != "-" and Path(path).suffix in _SCRIPTS
 
 
 def _find_near(path: str) -> list[str]:

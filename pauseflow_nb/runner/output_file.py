@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,50 @@ def _find_write_problem(output: Path) -> str | None:
     if not os.access(output.parent, os.W_OK):
         return "is in a folder that you may not write to: choose another"
     return None
+
+
+def write_whole(path: str, text: str) -> str:
+    """Write a file as a whole, or what a URL names; `-` is standard output.
+
+    An existing file is replaced and keeps its permissions; a device or a pipe is written to.
+
+    Returns:
+        The absolute path of the file, or the URL.
+
+    Raises:
+        InvalidOutput: If it cannot be written; says why. An existing file is unchanged.
+    """
+    if path == "-":
+        sys.stdout.write(text)
+        return path
+    if "://" in path:
+        require_writable(path)
+        try:
+            file_addresses.write(text, path)
+        except Exception as problem:
+            # Each of papermill's handlers raises the errors of its client.
+            raise InvalidOutput(
+                path, f"cannot be written: {problem}: check the address and your credentials"
+            ) from problem
+        return path
+    try:
+        if _is_stream(path):
+            Path(path).write_text(text, encoding="utf-8")
+            return path
+        require_writable(path)
+        file = Path(path).expanduser().absolute()
+        _replace(follow(file), text.encode())
+    except OSError as problem:
+        raise InvalidOutput(path, f"cannot be written: {problem.strerror or problem}") from problem
+    return str(file)
+
+
+def _is_stream(path: str) -> bool:
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 class OutputFile:
@@ -151,23 +196,29 @@ class OutputFile:
     def _replace(self, data: bytes) -> None:
         if not self._is_first:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            # At no time may more people be able to read it than the file that it replaces.
-            with create(temporary, mode=_read_mode(self.path) or 0o666) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if (mode := _read_mode(self.path)) is not None:
-                temporary.chmod(mode)
-            temporary.replace(self.path)
+            _replace(self.path, data)
         except OSError as problem:
             if problem.errno in _FULL:
                 raise StorageFull(str(self.path)) from problem
             raise
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(self.path.parent)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that at any time it holds either all of what it held before or all of the data."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        # At no time may more people be able to read it than the file that it replaces.
+        with create(temporary, mode=_read_mode(path) or 0o666) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if (mode := _read_mode(path)) is not None:
+            temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def _read_file(path: Path) -> bytes:

@@ -79,7 +79,7 @@ def test_what_goes_wrong_is_one_json_value_too(pauseflow: Pauseflow, command: li
 def test_a_file_that_is_no_notebook(pauseflow: Pauseflow, content: bytes) -> None:
     (pauseflow.folder / "other.ipynb").write_bytes(content)
 
-    assert_refused(pauseflow("run", "other.ipynb", "out.ipynb"), "other.ipynb", "cannot be run as a notebook")
+    assert_refused(pauseflow("run", "other.ipynb", "out.ipynb"), "other.ipynb", "cannot be used as a notebook")
 
 
 def test_a_pipe_is_read_once(pauseflow: Pauseflow, good: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_output_that_cannot_be_written(pauseflow: Pauseflow, output: str, wor
     notebook = write(pauseflow.folder / "in.ipynb", "open('ran', 'w').close()")
     (pauseflow.folder / "good.ipynb").mkdir()
 
-    assert_refused(pauseflow("run", notebook, output), "the output notebook", word)
+    assert_refused(pauseflow("run", notebook, output), "the output ", word)
     assert not (pauseflow.folder / "ran").exists()
     assert pauseflow.executions() == []
 

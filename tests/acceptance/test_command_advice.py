@@ -50,7 +50,8 @@ def test_a_run_without_an_output_says_how_to_get_the_executed_notebook(pauseflow
     assert "pauseflow outputs" not in with_output.stderr
     assert (written.code, written.stdout) == (0, "wrote OUT.ipynb\n")
     assert "42" in (pauseflow.folder / "OUT.ipynb").read_text()
-    assert json.loads(pauseflow("outputs", execution, "-o", "a.ipynb", "--json").stdout)["execution"] == execution
+    as_json = json.loads(pauseflow("outputs", execution, "-o", "a.ipynb", "--json").stdout)
+    assert as_json == {"execution": execution, "output": str(pauseflow.folder / "a.ipynb")}
 
 
 def test_warnings_about_pauses_reach_the_terminal(pauseflow: Pauseflow) -> None:

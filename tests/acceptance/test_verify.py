@@ -75,7 +75,7 @@ def test_a_report_is_written_to_a_file_or_printed(pauseflow: Pauseflow, decided:
     assert (pauseflow.folder / f"report-{id_}.html").exists(), by_name.stderr
     assert printed.stdout.startswith("<!doctype html>")
     assert refused.code == 2
-    assert "--output" in refused.stderr
+    assert "the output gone/page.html is in a folder that does not exist" in refused.stderr
     assert pauseflow("report", id_, "-o", "-", "--json").code == 2
 
 
@@ -84,6 +84,7 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
     empty.write_text("no key", encoding="utf-8")
 
     assert "no notebook at" in pauseflow("verify", pauseflow.folder / "gone.ipynb").stderr
+    assert "it is a folder: name a notebook in it" in pauseflow("verify", pauseflow.folder).stderr
     assert "keys export" in pauseflow("verify", decided, "--key", empty).stderr
     assert pauseflow("verify", decided, "--key", empty, "--store").code == 2
 
@@ -95,6 +96,7 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow
         ('{"cells": [], "metadata": {"a": NaN}}', "NaN is not a number of JSON"),
         ('{"cells": [], "metadata": {"a": 1e999}}', "1e999 is not a number of JSON"),
         ('{"cells": [], "metadata": []}', "it has no metadata"),
+        ("", "the file is empty"),
     ],
 )
 def test_a_file_that_programs_read_in_different_ways_is_refused(pauseflow: Pauseflow, text: str, expected: str) -> None:

@@ -65,7 +65,7 @@ def test_an_output_in_a_folder_that_is_gone_is_named_as_the_output(tmp_path: Pat
     )
     output.save(Document.from_bytes(nbformat.writes(nbformat.v4.new_notebook()).encode()))
 
-    assert [line.partition(":")[0] for line in reported] == [f"the output notebook {path} cannot be written"]
+    assert [line.partition(":")[0] for line in reported] == [f"the output {path} cannot be written"]
 
 
 def test_an_output_after_crashes_before_the_first_checkpoint_is_not_taken_for_an_edit(

@@ -1,5 +1,6 @@
 """The user's output file: whole at every moment, and nobody's edit is lost."""
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -8,10 +9,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pauseflow_nb.errors import InvalidParameter, StorageFull
+from pauseflow_nb.errors import InvalidOutput, InvalidParameter, StorageFull
 from pauseflow_nb.runner import cell_statuses
 from pauseflow_nb.runner.document import Document
-from pauseflow_nb.runner.output_file import OutputFile, require_writable
+from pauseflow_nb.runner.output_file import OutputFile, require_writable, write_whole
 
 
 @pytest.fixture
@@ -231,3 +232,50 @@ def test_a_new_file_follows_the_umask_because_it_is_the_users(
         os.umask(before)
 
     assert (tmp_path / "out.ipynb").stat().st_mode & 0o777 == mode
+
+
+def test_a_file_is_replaced_as_a_whole_and_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "copy.ipynb"
+    path.write_text("old")
+    path.chmod(0o640)
+
+    with path.open() as reader:
+        written = write_whole(str(path), "new")
+
+        assert (written, reader.read()) == (str(path), "old")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_as_a_whole_keeps_what_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "copy.ipynb"
+    path.write_text("old")
+
+    def fill_the_disk(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill_the_disk)
+
+    with pytest.raises(InvalidOutput, match=r"copy.ipynb cannot be written: No space left on device"):
+        write_whole(str(path), "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_may_stand_in_the_home_folder_at_a_url_or_be_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    write_whole("~/here.txt", "a")
+    write_whole(f"file://{tmp_path}/there.txt", "b")
+    write_whole(str(pipe), "c")
+
+    assert ((tmp_path / "here.txt").read_text(), (tmp_path / "there.txt").read_text()) == ("a", "b")
+    assert os.read(reader, 10) == b"c"
+    os.close(reader)
