@@ -436,12 +436,18 @@ def _convert_postgresql_error(name: str, problem: BaseException | None, *, is_lo
     first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
     if state == "53100":
         return StorageFull(name)
+    # libpq keeps no code of what a server answers to a new connection, only the text.
+    refusal = "" if state else first.partition("FATAL:")[2].strip()
     if state == "55P03":
-        return StoreUnavailable(name, "another process has locked the rows: try again when it is done")
-    if state == "3D000":
-        return StoreUnavailable(name, "there is no such database: create it, or correct PAUSEFLOW_DB")
-    if state[:2] == "28":
-        return StoreUnavailable(name, "the user or password is wrong: correct PAUSEFLOW_DB")
-    if (is_lost and not state) or state[:2] in ("08", "57"):
-        return StoreUnavailable(name, f"PostgreSQL does not answer: start it, or correct PAUSEFLOW_DB ({first})")
-    return StoreUnavailable(name, f"PostgreSQL says: {first}")
+        sentence = "another process has locked the rows: try again when it is done"
+    elif state == "3D000":
+        sentence = "there is no such database: create it, or correct PAUSEFLOW_DB"
+    elif state[:2] == "28":
+        sentence = "the user or password is wrong: correct PAUSEFLOW_DB"
+    elif refusal:
+        sentence = f"PostgreSQL refuses the connection ({refusal}): check PAUSEFLOW_DB and the server"
+    elif (is_lost and not state) or state[:2] in ("08", "57"):
+        sentence = f"PostgreSQL does not answer: start it, or correct PAUSEFLOW_DB ({first})"
+    else:
+        sentence = f"PostgreSQL says: {first}"
+    return StoreUnavailable(name, sentence)

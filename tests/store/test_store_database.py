@@ -237,7 +237,8 @@ def test_a_server_that_is_not_there() -> None:
 def test_a_database_that_is_not_there(postgresql: str) -> None:
     engine = open_engine(sa.make_url(postgresql).set(database="nowhere").render_as_string(hide_password=False))
 
-    with pytest.raises(StoreUnavailable, match="PostgreSQL"), reading(engine):
+    refused = r'refuses the connection \(database "nowhere" does not exist\): check PAUSEFLOW_DB'
+    with pytest.raises(StoreUnavailable, match=refused), reading(engine):
         pass
 
 
