@@ -106,16 +106,6 @@ class _Commands(click.Group):
             except click.MissingParameter as problem:
                 message = _WHERE_TO_FIND.get(str(problem.param and problem.param.name), "")
                 raise click.MissingParameter(message, problem.ctx, problem.param) from None
-            except click.UsageError as problem:
-                if (
-                    problem.ctx is not None
-                    and problem.ctx.info_name == "resume"
-                    and "extra argument" in problem.message
-                ):
-                    raise click.UsageError(
-                        f"{problem.message}. Write the answer as: --data JSON", problem.ctx
-                    ) from None
-                raise
 
     def _describe_values(self, flag: str) -> str:
         """Write how an option is used that takes several values, as the end of a sentence; empty for others."""

@@ -140,7 +140,7 @@ def test_a_pause_fails_that_would_lose_a_variable_that_is_needed(headless: Headl
 
     assert ran.outcome.kind == "failed"
     assert "variable 'clients' (dict), made in cell 2, cannot be saved" in ran.text
-    assert "cell 3 uses eval(), so it may need anything" in ran.text
+    assert "cell 3 uses eval(), which may read any variable" in ran.text
     assert 'clients["a"].lock is a _thread.lock' in ran.text
     assert "%%setup" in ran.text
 

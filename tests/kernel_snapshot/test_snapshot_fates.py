@@ -32,7 +32,7 @@ def test_dynamic_access_takes_the_safe_side_and_says_so(kernels: Kernels) -> Non
     saved = kernels.save(LOCK, coming={"4": "print(eval('lo' + 'ck'))"})
 
     assert fate(saved, "lock") == "lost"
-    assert saved["notes"] == ["cell 5 uses eval(), so it may need anything"]
+    assert saved["notes"] == ["cell 5 uses eval(), which may read any variable"]
 
 
 def test_statements_of_plain_cells_are_replayed(kernels: Kernels) -> None:

@@ -92,7 +92,9 @@ def find_needed_names(coming: Mapping[str, str], namespace: Mapping[str, Any]) -
     for index in sorted(coming, key=int):
         for statement in parse_statements(coming[index]):
             if statement.dynamic:
-                return Needed(frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, so it may need anything")
+                return Needed(
+                    frozenset(), f"cell {int(index) + 1} uses {statement.dynamic}, which may read any variable"
+                )
             first_read |= (statement.reads | statement.mentions) - bound_names
             # An earlier setup runs before the saved values are restored, which may replace what it binds. A fresh
             # cell does not run again after every pause.
@@ -146,9 +148,9 @@ def _followed(names: Iterable[str], namespace: Mapping[str, Any]) -> Needed:
             continue
         reads = find_reads(namespace[name], namespace, seen)
         if reads is None:
-            return Needed(frozenset(), f"{name} contains too much to search, so it may need anything")
+            return Needed(frozenset(), f"{name} contains too much to search: it may use any variable")
         if dynamic := reads & DYNAMIC:
-            return Needed(frozenset(), f"{name} uses {min(dynamic)}(), so it may need anything")
+            return Needed(frozenset(), f"{name} uses {min(dynamic)}(), which may read any variable")
         todo += reads
     return Needed(frozenset(needed))
 
