@@ -1,6 +1,7 @@
 """Decide which process runs an execution, and interrupt segments that this process has lost."""
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
@@ -89,13 +90,21 @@ def detach(store: OpenStore, execution: str, *, process: str | None = None) -> N
     store.change(change)
 
 
+@dataclasses.dataclass
+class _Watched:
+    segment: Row
+    control: Control
+    #: Its kernel has run, or could not start; this process records how that ended.
+    has_run: bool = False
+
+
 class Watch:
     """Watches the running segments of this process from one thread."""
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], tuple[Row, Control]] = {}
+        self._running: dict[tuple[str, int], _Watched] = {}
         self._looker: _Looker | None = None
 
     @contextlib.contextmanager
@@ -103,9 +112,9 @@ class Watch:
         """Watch one segment; when this process has lost it, interrupt its kernel, and kill it a little later."""
         key = (segment.execution, segment.n)
         with self._lock:
-            self._running[key] = (segment, control)
+            self._running[key] = _Watched(segment, control)
             if self._looker is None:
-                self._looker = _Looker(self._store, self.list_running)
+                self._looker = _Looker(self._store, self._list_watched)
                 self._looker.start()
         try:
             yield
@@ -118,14 +127,25 @@ class Watch:
             if idle is not None:
                 idle.end()
 
+    def note_has_run(self, segment: Row) -> None:
+        """Interrupt a segment no longer, because its kernel has run; call this before its end is recorded.
+
+        This process may release the segment now, which is not a loss.
+        """
+        with self._lock:
+            self._running[segment.execution, segment.n].has_run = True
+
     def list_running(self) -> list[tuple[Row, Control]]:
-        """List the segments that run now."""
+        """List the segments whose end is not recorded yet."""
+        return [(each.segment, each.control) for each in self._list_watched()]
+
+    def _list_watched(self) -> list[_Watched]:
         with self._lock:
             return list(self._running.values())
 
 
 class _Looker(threading.Thread):
-    def __init__(self, store: OpenStore, running: Callable[[], list[tuple[Row, Control]]]) -> None:
+    def __init__(self, store: OpenStore, running: Callable[[], list[_Watched]]) -> None:
         super().__init__(name="pauseflow-watch", daemon=True)
         self._store, self._running = store, running
         self._stop_looking = threading.Event()
@@ -144,19 +164,21 @@ class _Looker(threading.Thread):
         self._stop_looking.set()
         self.join(_LOOK_SECONDS)
 
-    def _look(self, running: list[tuple[Row, Control]], *, note: bool) -> None:
+    def _look(self, running: list[_Watched], *, note: bool) -> None:
         with reading(self._store.engine) as connection:
-            lost = [pair for pair in running if segments.is_lost(connection, pair[0])]
-            suspended_by = executions.list_to_suspend(connection, [segment.execution for segment, _ in running])
-        for segment, control in running:
-            if segment.execution in suspended_by:
-                control.suspend_at_boundary(suspended_by[segment.execution])
-        for segment, control in lost:
-            if control.request not in {"interrupt", "kill"}:
-                where = {"execution": segment.execution, "segment": segment.n}
-                log.info("interrupted %s/%s: it is not ours any more", segment.execution, segment.n, extra=where)
-                control.interrupt()
+            lost = [each for each in running if segments.is_lost(connection, each.segment)]
+            suspended_by = executions.list_to_suspend(connection, [each.segment.execution for each in running])
+        for each in running:
+            if each.segment.execution in suspended_by:
+                each.control.suspend_at_boundary(suspended_by[each.segment.execution])
+        for each in lost:
+            # Read after the store: a segment that had not run by now cannot have been released by this process itself.
+            if not each.has_run and each.control.request not in {"interrupt", "kill"}:
+                execution, n = each.segment.execution, each.segment.n
+                where = {"execution": execution, "segment": n}
+                log.info("interrupted %s/%s: it is not ours any more", execution, n, extra=where)
+                each.control.interrupt()
         if note:
             with transaction(self._store.engine) as connection:
-                for segment, _ in running:
-                    segments.mark_seen(connection, segment)
+                for each in running:
+                    segments.mark_seen(connection, each.segment)

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from engine.stage import ME, Stage, die, fail, finish, in_turn, plan, saved, suspend
 
-from pauseflow_nb.engine import attempt_fence, finish_notebook, open_store
+from pauseflow_nb.engine import attempt_fence, finish_notebook, open_store, ownership
+from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.ownership import attach, detach
 from pauseflow_nb.engine.queue import Queue
@@ -33,6 +34,7 @@ from pauseflow_nb.settings import Settings
 from pauseflow_nb.store import executions, workers
 from pauseflow_nb.store import segments as store_segments
 from pauseflow_nb.store.database import open_engine, reading, transaction
+from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.files import Files
 from pauseflow_nb.store.tables import segments
 
@@ -415,6 +417,35 @@ def test_a_segment_that_others_took_is_lost(stage: Stage, loss: str) -> None:
             store_segments.release(connection, segment, new_job=True)
 
         assert store_segments.is_lost(connection, segment)
+
+
+def test_a_segment_that_was_released_because_its_kernel_died_is_not_lost(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch may look between the transaction and the next line; an attached run has one control for all attempts."""
+    looked, crashed = threading.Semaphore(0), Ending.crashed
+    is_lost = store_segments.is_lost
+
+    def look(connection: sa.Connection, segment: Row) -> bool:
+        found = is_lost(connection, segment)
+        looked.release()
+        return found
+
+    def crash(ending: Ending, problem: str) -> str:
+        how = crashed(ending, problem)
+        # The second look begins after the first has acted on what it found.
+        for _ in range(2):
+            assert looked.acquire(timeout=30)
+        return how
+
+    monkeypatch.setattr(ownership, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(store_segments, "is_lost", look)
+    monkeypatch.setattr(Ending, "crashed", crash)
+    stage.script.steps["ask"] = in_turn(die, finish)
+    control = Control()
+
+    assert stage.play(stage.start("%%step ask"), control=control) == "ended"
+    assert control.request == ""
 
 
 @pytest.mark.parametrize("state", ["queued", "suspended", "waiting"])
