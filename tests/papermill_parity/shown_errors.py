@@ -48,7 +48,7 @@ CASES = {
     "%%time": Case("%%time\n1/0", 1),
     "%%bash": Case("%%bash\nexit 3", 1),
     "%%bash that may fail": Case("%%bash --no-raise-error\nexit 3", 0),
-    "%%python": Case("%%python\n1/0", 1),
+    "%%python3": Case("%%python3\n1/0", 1),
     "a shell line": Case("!exit 3", 0),
     "a thread": Case("import threading\nt = threading.Thread(target=lambda: 1/0); t.start(); t.join()", 0),
     "a thread that runs a cell": Case(
