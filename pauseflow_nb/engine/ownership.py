@@ -127,13 +127,17 @@ class Watch:
             if idle is not None:
                 idle.end()
 
-    def note_has_run(self, segment: Row) -> None:
-        """Interrupt a segment no longer, because its kernel has run; call this before its end is recorded.
+    @contextlib.contextmanager
+    def in_kernel(self, segment: Row) -> Iterator[None]:
+        """Let a watched segment be interrupted only within this; its end is recorded later.
 
-        This process may release the segment now, which is not a loss.
+        To record the end, this process may release the segment, which is not a loss.
         """
-        with self._lock:
-            self._running[segment.execution, segment.n].has_run = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[segment.execution, segment.n].has_run = True
 
     def list_running(self) -> list[tuple[Row, Control]]:
         """List the segments whose end is not recorded yet."""

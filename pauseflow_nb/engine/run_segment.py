@@ -36,7 +36,6 @@ from pauseflow_nb.errors import (
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Briefing, Failure, StepBriefing
 from pauseflow_nb.queues import QueuePlan
-from pauseflow_nb.runner.client import KernelClient
 from pauseflow_nb.runner.control import Control
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.kernels.keeper import Keeper
@@ -301,6 +300,7 @@ class Segments:
         output: PatientOutput | None,
         control: Control,
     ) -> str:
+        options = claimed.execution.options
         ending = Ending(attempt)
         client = None
         # Otherwise an immediate retry would continue in the kernel of the failed attempt.
@@ -309,7 +309,21 @@ class Segments:
             if client is None:
                 return ending.lost()
         try:
-            end = self._run_watched(claimed, attempt, briefing, document, output=output, control=control, client=client)
+            with self.watch.in_kernel(claimed.segment):
+                end = self._run_segment(
+                    document,
+                    briefing,
+                    kernel=claimed.execution.kernel,
+                    cwd=claimed.execution.cwd,
+                    observer=Recording(attempt),
+                    control=control,
+                    start_timeout=options.get("start_timeout") or 60,
+                    cell_timeout=options.get("execution_timeout"),
+                    output=output,
+                    client=client,
+                    keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
+                    may_run=partial(self._may_run, claimed.execution),
+                )
             return ending.end(_with_output(end, output), document, output)
         except Fenced:
             return "fenced"
@@ -325,36 +339,6 @@ class Segments:
             # A bug of ours. The job must not end with this error, or the row would say `running` for ever.
             log.exception("could not run %s", claimed.execution.id, extra={"execution": claimed.execution.id})
             return ending.fail("error", Failure(type(problem).__name__, str(problem)))
-
-    def _run_watched(
-        self,
-        claimed: _Claimed,
-        attempt: Attempt,
-        briefing: Briefing,
-        document: Document,
-        *,
-        output: PatientOutput | None,
-        control: Control,
-        client: KernelClient | None,
-    ) -> SegmentEnd:
-        options = claimed.execution.options
-        try:
-            return self._run_segment(
-                document,
-                briefing,
-                kernel=claimed.execution.kernel,
-                cwd=claimed.execution.cwd,
-                observer=Recording(attempt),
-                control=control,
-                start_timeout=options.get("start_timeout") or 60,
-                cell_timeout=options.get("execution_timeout"),
-                output=output,
-                client=client,
-                keep=None if self._keeper is None else partial(self._keeper.keep, claimed.execution.id),
-                may_run=partial(self._may_run, claimed.execution),
-            )
-        finally:
-            self.watch.note_has_run(claimed.segment)
 
     def _may_run(self, execution: Row, cell: int) -> bool:
         return self._serves is None or QueuePlan.parse(execution.queues).find(cell) in self._serves

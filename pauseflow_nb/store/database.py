@@ -440,10 +440,6 @@ def _convert_postgresql_error(name: str, problem: BaseException | None, *, is_lo
     refusal = "" if state else first.partition("FATAL:")[2].strip()
     if state == "55P03":
         sentence = "another process has locked the rows: try again when it is done"
-    elif state == "3D000":
-        sentence = "there is no such database: create it, or correct PAUSEFLOW_DB"
-    elif state[:2] == "28":
-        sentence = "the user or password is wrong: correct PAUSEFLOW_DB"
     elif refusal:
         sentence = f"PostgreSQL refuses the connection ({refusal}): check PAUSEFLOW_DB and the server"
     elif (is_lost and not state) or state[:2] in ("08", "57"):
