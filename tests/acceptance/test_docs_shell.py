@@ -311,7 +311,7 @@ def test_the_health_of_a_server(reader: Reader, codes: list[str]) -> None:
 
 
 @pytest.mark.slow
-@runs("docs/operations.md", "pauseflow worker --concurrency 8")
+@runs("docs/cluster.md", "pauseflow worker --concurrency 8")
 def test_workers_of_two_classes(reader: Reader, codes: list[str]) -> None:
     for line in codes[0].splitlines():
         reader.serve(line, "is ready")
