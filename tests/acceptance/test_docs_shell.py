@@ -33,7 +33,6 @@ ELSEWHERE: dict[Key, str] = {
     ("README.md", "pip install pauseflow-nb"): "tests/dist.sh installs the wheel",
     ("docs/tutorial.md", "pip install pauseflow-nb"): "tests/dist.sh installs the wheel",
     ("docs/how-to/postgresql-s3.md", "pip install 'pauseflow-nb[postgresql,s3]'"): "tests/test_docs_blocks.py",
-    ("README.md", "make demo"): "tests/acceptance/test_demo.py",
     ("docs/how-to/team-server.md", "sudo useradd"): "it changes the machine: tests/test_docs_blocks.py",
     ("docs/hub.md", "curl -H"): "tests/hub",
     ("docs/operations.md", 'mkdir -p "$BACKUP"'): "tests/acceptance/test_operations.py",
