@@ -70,7 +70,7 @@ class Execution:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Seconds computed and waited, wake-ups, and the list of segments with theirs."""
+        """Seconds computed and waited, and wake-ups; the list of segments has the seconds of each."""
         usage: dict[str, Any] = self.to_dict()["usage"]
         return usage
 
@@ -207,7 +207,7 @@ class Execution:
             raise NotSuspended(self.id, self.state, where)
 
     def cancel(self, text: str | None = None) -> None:
-        """Cancel the execution in any state; a running kernel is interrupted."""
+        """Cancel the execution, unless it has ended; a running kernel is interrupted."""
         self._queue.cancel(self.id, by=identify_account(), text=text)
 
     def wait(self, timeout: float | None = None, *, until_pause: bool = False) -> "Execution":
@@ -216,7 +216,7 @@ class Execution:
         A step of a queue other than the default one waits for a worker of that queue.
 
         Args:
-            timeout: Seconds; None: for ever.
+            timeout: Seconds; None: no limit.
             until_pause: Also return when the execution waits for an answer or the clock.
 
         Raises:
@@ -298,8 +298,8 @@ def run_notebook(
         path: The notebook; anything that papermill reads.
         output: Path of the executed notebook, which is written while it runs; None: only in the store.
         parameters: Values for the notebook's `parameters` cell.
-        wait: Return when the execution has ended. Otherwise at once: a worker runs it if one is alive, else
-            a thread of this process, which leaves the rest to others when the process ends.
+        wait: Return when the execution has ended. If false, return at once: a worker runs it if one is alive,
+            otherwise a thread of this process, which leaves the rest to others when the process ends.
         until_pause: With `wait`, also return when the notebook waits; `Execution.wait` then continues.
         options: How it is run.
         settings: Which store; the default reads the environment and `pauseflow.toml`.

@@ -46,7 +46,7 @@ class RunOptions:
     strict: bool = False
     #: Seconds that a kernel may take to start.
     start_timeout: float = 60
-    #: Seconds that a cell may take; None: for ever.
+    #: Seconds that a cell may take; None: no limit.
     execution_timeout: float | None = None
     #: Hide the code of every cell, as papermill's `--report-mode` does.
     report_mode: bool = False

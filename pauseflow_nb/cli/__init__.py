@@ -41,11 +41,11 @@ __all__ = ["main"]
 #: The commands as `pauseflow --help` lists them.
 _SECTIONS = {
     "Run notebooks": (run, inspect, trigger, import_),
-    "Look": (list_, show, open_, outputs, verify, report),
+    "View executions": (list_, show, open_, outputs, verify, report),
     "Answer": (resume, send_back, cancel),
     "Stop and go back": (suspend, retry, fork),
     "Serve": (serve, worker),
-    "Look after the store": (doctor, gc, keys, revoke),
+    "Maintain the store": (doctor, gc, keys, revoke),
 }
 
 #: Words that other programs, and our own buttons, use for what these commands do.

@@ -153,7 +153,7 @@ class _TakesAnswer(click.Command):
 @execution_argument
 @click.option("--step", shell_complete=complete_open_steps, help="Step to answer; required if several wait.")
 @click.option("--data", metavar="JSON", help="Answer, which the notebook reads as `steps.NAME.data`.")
-@click.option("--shown", metavar="DIGEST", help="Refuse unless `show --json` still has this digest as `shown`.")
+@click.option("--shown", metavar="DIGEST", help="Refuse if the question has changed: its `shown` in `show --json`.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
 @store_options
 def resume(
@@ -176,7 +176,7 @@ def resume(
 @execution_argument
 @click.option("--comment", help="What should change; the step finds it in `flow.context`.")
 @click.option("--step", help="Step to send back; required if several wait.")
-@click.option("--shown", metavar="DIGEST", help="Refuse unless `show --json` still has this digest as `shown`.")
+@click.option("--shown", metavar="DIGEST", help="Refuse if the question has changed: its `shown` in `show --json`.")
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
 @store_options
 def send_back(
@@ -201,7 +201,7 @@ def send_back(
 @click.option("--wait", is_flag=True, help="Also wait until its kernel has ended.")
 @store_options
 def cancel(settings: Settings, *, execution: str, text: str | None, wait: bool, as_json: bool) -> None:
-    """Cancel an execution in any state.
+    """Cancel an execution, unless it has ended.
 
     Exit code 1: it had already completed or failed.
     """
@@ -243,7 +243,7 @@ def suspend(settings: Settings, *, execution: str, wait: bool, as_json: bool) ->
 @click.option(
     "--force",
     is_flag=True,
-    help="Continue even if other versions saved the variables, or needed variables were not restored.",
+    help="Continue even if other versions saved the variables, or some that later cells need cannot be restored.",
 )
 @click.option("--wait", is_flag=True, help="Wait until the execution ends or waits again.")
 @store_options
@@ -277,7 +277,7 @@ def retry(
 def fork(
     settings: Settings, *, execution: str, from_step: str | None, output: str | None, wait: bool, as_json: bool
 ) -> None:
-    """Fork an execution: start a second one with its variables at a step, or as it waits now."""
+    """Start a second execution with the variables of another, from one of its steps or from where it waits."""
     sibling = _find_execution(settings, execution).fork(from_step=from_step, output=output)
     print_lines(f"execution {sibling.id}", err=True)
     _finish(sibling, settings, wait=wait, as_json=as_json)

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from pauseflow_nb.engine.queue import Queue
 
 
+class CommandGroup(click.Group):
+    """A command with commands of its own, whose help has the whole first sentence of each."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the signature of click
+        """List them in the order in which they are defined."""
+        with formatter.section("Commands"):
+            listed = [(name, each.get_short_help_str(limit=1000)) for name, each in self.commands.items()]
+            formatter.write_dl(listed)
+
+
 class NumberBetween(click.FloatRange):
     """A finite number within limits. Errors use its name; click's own is "float range"."""
 

@@ -99,7 +99,11 @@ def _read_secrets(_context: click.Context, _option: click.Parameter, is_set: boo
 )
 @store_options
 def worker(settings: Settings, *, with_parent: bool, as_json: bool) -> None:
-    """Run queued executions until stopped; after SIGTERM, each continues to its next pause or its end first."""
+    """Run queued executions until stopped, without a server.
+
+    On Ctrl-C or SIGTERM the worker takes no new ones, and gives running cells 20 seconds to end. Other workers continue
+    the executions.
+    """
     from pauseflow_nb.engine.worker import run_worker, stop_with_parent
     from pauseflow_nb.store.files import Files
 

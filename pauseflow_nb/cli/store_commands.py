@@ -4,6 +4,7 @@ import click
 
 from pauseflow_nb.cli.completion import execution_argument
 from pauseflow_nb.cli.options import (
+    CommandGroup,
     WholeNumberBetween,
     open_queue,
     print_execution,
@@ -14,7 +15,7 @@ from pauseflow_nb.cli.options import (
 from pauseflow_nb.settings import Settings
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def keys() -> None:
     """List, rotate and export the keys that sign links, snapshots and decisions."""
 

@@ -7,6 +7,7 @@ import click
 
 from pauseflow_nb.cli.completion import complete_files
 from pauseflow_nb.cli.options import (
+    CommandGroup,
     format_flags,
     open_queue,
     print_execution,
@@ -30,28 +31,20 @@ _FORMS = ("typed", "raw", "files", "yaml", "base64_yaml")
 _trigger_argument = click.argument("trigger_id", metavar="TRIGGER")
 
 
-class _Commands(click.Group):
-    """The commands of a group, each with its whole first sentence."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the signature of click
-        """List them in the order in which they are needed."""
-        with formatter.section("Commands"):
-            listed = [(name, each.get_short_help_str(limit=1000)) for name, each in self.commands.items()]
-            formatter.write_dl(listed)
-
-
-@click.group(cls=_Commands)
+@click.group(cls=CommandGroup)
 def trigger() -> None:
     """Start executions on a schedule, or by requests to a signed URL."""
 
 
 @trigger.command()
 @click.argument("notebook", metavar="IN.ipynb", shell_complete=complete_files)
-@click.option("--http", is_flag=True, help="Start it by requests to a signed URL.")
-@click.option("--cron", metavar="EXPRESSION", help='Start it at the times of a cron expression, such as "0 8 * * 1-5".')
+@click.option("--http", is_flag=True, help="Start the notebook by requests to a signed URL.")
+@click.option("--cron", metavar="EXPRESSION", help='Start it at the times of a cron expression: "0 8 * * 1-5".')
 @click.option("--every", metavar="SPAN", help="Start it at an interval, such as 10m.")
 @click.option("--at", metavar="TIME", help="Start it once, at a time such as 2030-01-31T08:00.")
-@click.option("--tz", "zone", metavar="ZONE", help="Time zone of --cron and --at, such as Europe/Berlin.  [UTC]")
+@click.option(
+    "--tz", "zone", metavar="ZONE", help="Time zone of --cron and --at, such as Europe/Berlin.  [default: UTC]"
+)
 @click.option(
     "--missed",
     type=click.Choice(["run", "skip"]),

@@ -82,9 +82,9 @@ class PauseflowEngine:
             The executed notebook. If a cell raised, papermill finds the error there and reports it.
 
         Raises:
-            nbclient.exceptions.DeadKernelError: If its kernel died too often.
+            nbclient.exceptions.DeadKernelError: If its kernel died three times in a row.
             papermill.exceptions.PapermillExecutionError: If it failed, and no cell shows an error.
-            Unfinished: If it was cancelled or left.
+            Unfinished: If it was cancelled, or left to the workers.
         """
         from pauseflow_nb.launching import RunOptions, start_kernel_early
 

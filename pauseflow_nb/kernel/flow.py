@@ -83,7 +83,7 @@ class Flow:
             schema: The type of the answer: a pydantic model, a type such as `int`, or a JSON Schema. It is checked
                 before the notebook wakes, and the approval page makes a form of it.
             on_timeout: What the clock does at the deadline: `"cancel"`, `"resume"` or `"fail"`.
-            default: The answer that the clock gives, with `on_timeout="resume"`.
+            default: The answer that counts at the deadline, with `on_timeout="resume"`.
             then: `"continue"` with the next cell, or `"rerun"` this step.
             title: Title in messages and on the approval page.
             message: Text for the approval page, in Markdown.
@@ -218,14 +218,14 @@ class Flow:
 
         Args:
             timeout: How long, with its unit: `"10m"` or a `timedelta`. None: no deadline.
-            data: As in `suspend`; so are the others.
-            schema: The type of the answer.
+            data: JSON that the approval page shows.
+            schema: The type of the answer, as in `suspend`.
             title: Title in messages and on the approval page.
             message: Text for the approval page, in Markdown.
-            approvals: How many people must approve.
-            approvers: Names of the only people who may answer.
+            approvals: How many different people must resume. One cancel cancels.
+            approvers: Names of the only people who may answer, signed in.
             self_approval: Whether the person who started the execution may approve.
-            labels: Labels of the buttons.
+            labels: Labels of the buttons, as in `suspend`.
 
         Returns:
             The answer's data: an instance with `schema`, otherwise the body, or the query if there is no body.
@@ -264,7 +264,7 @@ class Flow:
         linked: bool = True,
         check: bool = True,
     ) -> str:
-        """Run another notebook when this step ends, and continue with the next cell when it has ended.
+        """Run another notebook when this step ends, and continue with the next cell when that notebook has ended.
 
         Several in one step run at the same time. Each is an execution of its own, which may pause.
 
@@ -300,7 +300,7 @@ class Flow:
 
     @check_keywords("flow.exit")
     def exit(self, reason: str | None = None) -> None:
-        """End the workflow as completed when this step ends. The rest of the step still runs."""
+        """Complete the execution when this step ends. The rest of the step still runs."""
         _, run = require_step("flow.exit()")
         check_text("reason", reason)
         run.exited, run.exit_reason = True, reason
@@ -376,7 +376,7 @@ class Flow:
 
     @property
     def send(self) -> Sender:
-        """`flow.send.email(…)`."""
+        """Send a mail or an HTTP request: `flow.send.email(…)`, `flow.send.http(…)`."""
         return Sender()
 
     @check_keywords("flow.notify")

@@ -16,7 +16,7 @@ from pauseflow_nb.protocol import APPROVAL_URL, MessageRequest, SuspensionReques
 
 
 class Sender:
-    """`flow.send`."""
+    """Send mails and HTTP requests from a step, at once; `flow.send` is the one instance."""
 
     def email(
         self, subject: str, text: str | None = None, html: str | None = None, to: str | Iterable[str] | None = None

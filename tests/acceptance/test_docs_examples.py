@@ -197,7 +197,7 @@ ITEMS = "items = [{'price': 19.5, 'count': 2}, {'price': 3, 'count': 1}]"
 
 def test_the_notebook_beside_mastras_workflow_ships_when_approved(pauseflow: "Pauseflow", press: Press) -> None:
     names = ("from pydantic import BaseModel", "%%step total", "%%step ask\nclass Decision", "%%step ship")
-    running = start(pauseflow, ITEMS, *blocks("docs/coming-from.md", *names))
+    running = start(pauseflow, ITEMS, *blocks("docs/mastra.md", *names))
 
     press(running.link("approve"), "Submit", **{"answer/approved": "on"})
 
@@ -205,8 +205,11 @@ def test_the_notebook_beside_mastras_workflow_ships_when_approved(pauseflow: "Pa
 
 
 def test_the_notebook_beside_prefects_flow_gets_an_instance(pauseflow: "Pauseflow", press: Press) -> None:
-    names = ("%%step total", "%%step ask\nfrom pauseflow_nb import RunInput")
-    running = start(pauseflow, ITEMS, *blocks("docs/coming-from.md", *names), "print(decision.approved)")
+    cells = [
+        *blocks("docs/mastra.md", "%%step total"),
+        *blocks("docs/prefect.md", "%%step ask\nfrom pauseflow_nb import RunInput"),
+    ]
+    running = start(pauseflow, ITEMS, *cells, "print(decision.approved)")
 
     press(running.link("approve"), "Submit", **{"answer/approved": "on"})
 

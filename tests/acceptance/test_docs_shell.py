@@ -33,7 +33,6 @@ ELSEWHERE: dict[Key, str] = {
     ("README.md", "pip install pauseflow-nb"): "tests/dist.sh installs the wheel",
     ("docs/tutorial.md", "pip install pauseflow-nb"): "tests/dist.sh installs the wheel",
     ("docs/how-to/postgresql-s3.md", "pip install 'pauseflow-nb[postgresql,s3]'"): "tests/test_docs_blocks.py",
-    ("README.md", "make demo"): "tests/acceptance/test_demo.py",
     ("docs/how-to/team-server.md", "sudo useradd"): "it changes the machine: tests/test_docs_blocks.py",
     ("docs/hub.md", "curl -H"): "tests/hub",
     ("docs/operations.md", 'mkdir -p "$BACKUP"'): "tests/acceptance/test_operations.py",
@@ -311,7 +310,7 @@ def test_the_health_of_a_server(reader: Reader, codes: list[str]) -> None:
 
 
 @pytest.mark.slow
-@runs("docs/operations.md", "pauseflow worker --concurrency 8")
+@runs("docs/cluster.md", "pauseflow worker --concurrency 8")
 def test_workers_of_two_classes(reader: Reader, codes: list[str]) -> None:
     for line in codes[0].splitlines():
         reader.serve(line, "is ready")

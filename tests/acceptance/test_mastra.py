@@ -1,6 +1,6 @@
 """What Mastra's page "Suspend & resume" says, one test for each sentence, here.
 
-More of nested workflows in `tests/roads/test_nested.py`. What differs on purpose stands in docs/coming-from.md.
+More of nested workflows in `tests/roads/test_nested.py`. What differs on purpose stands in docs/mastra.md.
 """
 
 import json

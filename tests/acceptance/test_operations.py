@@ -1,4 +1,4 @@
-"""docs/operations.md, as its reader uses it: the backup is restored, and systemd accepts the units."""
+"""docs/operations.md and docs/cluster.md, as their reader uses them: a backup is restored, systemd accepts the units."""
 
 import os
 import re
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.acceptance
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = "".join((DOCS / page).read_text(encoding="utf-8") for page in ("operations.md", "cluster.md"))
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", PAGES, re.DOTALL)
 
 
 def test_a_backup_that_is_taken_while_something_runs_can_be_restored(pauseflow: "Pauseflow") -> None:

@@ -1,7 +1,7 @@
 """What Pipedream's page "Pause, resume, and rerun a workflow" says, one test for each sentence, here.
 
 The page's own examples, as notebooks, are run by `test_seed_patterns.py`. What differs on purpose
-stands in docs/coming-from.md.
+stands in docs/pipedream.md.
 """
 
 import json

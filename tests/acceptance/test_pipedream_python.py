@@ -1,7 +1,7 @@
 """Every kind of Python example in Pipedream's docs of its Python steps, headless and by hand.
 
 Theirs are told in our words: the same calls with the same arguments, against services of our own. What cannot run is
-listed in docs/coming-from.md.
+listed in docs/pipedream.md.
 """
 
 import os

@@ -1,6 +1,6 @@
 """What Prefect's page "Pause and resume flow runs" says, one test for each sentence, here.
 
-A flow is a notebook, a task a step, a flow run an execution. What differs on purpose stands in docs/coming-from.md.
+A flow is a notebook, a task a step, a flow run an execution. What differs on purpose stands in docs/prefect.md.
 """
 
 import json

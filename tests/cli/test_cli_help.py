@@ -18,10 +18,16 @@ def test_without_a_command_it_says_how_to_begin() -> None:
     assert "pauseflow run NOTEBOOK.ipynb" in ran.stdout
 
 
-def test_the_help_lists_each_command_with_its_whole_first_sentence() -> None:
-    text = " ".join(CliRunner().invoke(main, ["--help"]).stdout.split())
+@pytest.mark.parametrize("words", [[], ["trigger"], ["keys"]])
+def test_the_help_lists_each_command_with_its_whole_first_sentence(words: list[str]) -> None:
+    group: click.Command = main
+    for word in words:
+        assert isinstance(group, click.Group)
+        group = group.commands[word]
+    text = " ".join(CliRunner().invoke(main, [*words, "--help"]).stdout.split())
 
-    for command in main.commands.values():
+    assert isinstance(group, click.Group)
+    for command in group.commands.values():
         assert command.help is not None
         first, _, _ = " ".join(command.help.split()).partition(". ")
         assert f"{command.name} {first.rstrip('.')}." in text
@@ -178,7 +184,7 @@ def test_a_parameter_without_a_value_is_shown_how_to_write_one() -> None:
         (["trigger", "rotate"], "`pauseflow trigger list` shows the ids."),
         (["run"], "Pass the path of a notebook, such as report.ipynb."),
         (["import"], "Pass a ZIP, a folder or a file that you fetched from Pipedream."),
-        (["keys"], "\nCommands:\n  export  "),
+        (["keys"], "\nCommands:\n  list  "),
     ],
 )
 def test_a_missing_argument_is_answered_with_where_to_find_it(words: list[str], advice: str) -> None:

@@ -148,7 +148,7 @@ class SendBackHandler(ApiHandler):
 
 
 class CancelHandler(ApiHandler):
-    """Cancel an execution in any state."""
+    """Cancel an execution, unless it has ended."""
 
     SUPPORTED_METHODS = ("POST",)
 
