@@ -28,7 +28,7 @@ test: $(VENV)/.test ## run the tests, those of the panel in Chromium with them, 
 		echo "the panel is tested as it was built last (what it is built with cannot be had: make $(VENV)/.npm says why)"; \
 	else echo "left out: browser tests of the panel (what it is built with cannot be had: make $(VENV)/.npm says why)"; fi
 	@rm -rf tests/screenshots/failed
-	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not hub"
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not thorough and not hub"
 	@sh tests/pythons.sh test
 
 coverage: $(VENV)/.test ## run the tests without those of the whole road, and show which lines and branches they miss
@@ -42,8 +42,9 @@ COUNT ?= 300
 test-slow-machine: $(VENV)/.test ## run some tests, chosen at random, as a machine four times as slow would
 	sh tests/slow_machine.sh $(COUNT) $(or $(SEED),$(shell date +%s))
 
-test-slow: $(VENV)/.others $(VENV)/.chaos ## run the tests that take their time
+test-slow: $(VENV)/.others $(VENV)/.chaos $(VENV)/.lab ## run the tests that take their time, and those that look more closely
 	@sh tests/machine.sh
+	TMPDIR=$$(sh tests/folder.sh) $(BIN)/pytest -n $(TESTERS) --dist worksteal -m "thorough and not slow and not hub"
 	$(BIN)/pytest -n 2 -m "slow and not hub"
 	@sh tests/pythons.sh test-slow
 
@@ -97,12 +98,12 @@ dist: $(VENV)/.dist ## build wheel and sdist, check them, and use the wheel in a
 	$(BIN)/check-wheel-contents dist/*.whl
 	@sh tests/dist.sh
 
-release: ## make lint, test and dist from a clean checkout, and tag it with the version in pyproject.toml
+release: ## make lint, test, test-slow and dist from a clean checkout, and tag it with the version in pyproject.toml
 	@test -z "$$(git status --porcelain)" || { echo "commit first: a release is made from what is committed"; exit 1; }
 	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
 	if git rev-parse -q --verify "v$$version" >/dev/null; then echo "v$$version exists: raise the version in pyproject.toml and pauseflow_nb/__init__.py"; exit 1; fi; \
 	grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
-	$(MAKE) lint test dist && git tag -a "v$$version" -m "pauseflow_nb $$version" && echo "tagged v$$version; publish with: $(BIN)/twine upload dist/*"
+	$(MAKE) lint test test-slow dist && git tag -a "v$$version" -m "pauseflow_nb $$version" && echo "tagged v$$version; publish with: $(BIN)/twine upload dist/*"
 
 lock: $(VENV)/.dist ## write constraints.txt: the versions and digests of all that the tests need
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -18,6 +18,7 @@ from chromium import find, launch
 from compiled_statements import share_compiled_statements
 from evidence import keep
 from leaks import summarize_leaks
+from long_tables import mark_thorough
 from new_store import make_store
 from postgresql_server import NoServer, SharedDatabase, new_database, open_server
 from reruns import allow_reruns, summarize_reruns
@@ -55,6 +56,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a command choose some tests at random, the same ones again with the same `--randomly-seed`."""
     parser.addoption("--sample", type=int, metavar="COUNT", help="run only so many tests, chosen at random")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave some rows of long tables to `make test-slow`."""
+    mark_thorough(item)
 
 
 @pytest.hookimpl(trylast=True)

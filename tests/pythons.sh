@@ -1,16 +1,13 @@
 #!/bin/sh
-# Test the kernel's side, snapshots and the store on each promised version of Python that this machine has beside
-# the one of .venv: these are the parts that depend on it. Slow tests and those that are marked `one_python("the reason")`
-# are run on the others by `make test-slow` only, and those of PostgreSQL not at all. On a version between the oldest and
-# the newest `make test` runs what compiles cells and pickles values: what came with it is there in the newest, too; the
-# rest is left to `make test-slow`. Says which versions it leaves out.
+# Test what depends on the version of Python on each promised one that this machine has beside the one of .venv. `make test`
+# runs what compiles cells and pickles values, and `make test-slow` all tests of the kernel's side, snapshots and the
+# store, except those of PostgreSQL. Says which versions it leaves out.
 #
 #   pythons.sh prepare     make an environment for each, quietly
 #   pythons.sh test        prepare, then run the tests
-#   pythons.sh test-slow   prepare, then run those that `test` leaves out
+#   pythons.sh test-slow   prepare, then run all of them
 
 promised="3.11 3.12 3.13"
-between=3.12
 folders="tests/kernel tests/kernel_snapshot tests/store tests/test_cells.py tests/test_protocol.py"
 compiled="tests/test_cells.py tests/kernel/test_kernel_cells.py tests/kernel/test_kernel_handler.py tests/kernel/test_kernel_attempts.py"
 pickled="tests/kernel_snapshot/test_snapshot_types.py tests/kernel_snapshot/test_snapshot_contract.py tests/kernel_snapshot/test_snapshot_unfinished.py"
@@ -43,15 +40,14 @@ for version in $promised; do
     [ "$1" = prepare ] || { echo "left out: tests on Python $version, whose packages cannot be installed:"; tail -n 3 ".venv/python-$version.log"; }
     continue
   fi
-  where=$folders
   case "$1" in
   test)
-    which="not slow and not one_python"
-    [ "$version" != "$between" ] || where="$compiled $pickled"
+    where="$compiled $pickled"
+    which="not slow and not thorough"
     ;;
   test-slow)
-    which="slow or one_python"
-    [ "$version" != "$between" ] || which="slow or not slow"
+    where=$folders
+    which="slow or not slow" # all
     ;;
   *) continue ;;
   esac

@@ -127,6 +127,7 @@ def test_a_client_of_the_store_loads_neither_dbos_nor_tornado() -> None:
     assert ours & {"dbos", "jupyter_server"} == set()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "code",
     [
@@ -150,6 +151,7 @@ def test_checking_an_answer_loads_little() -> None:
     assert ours & {"jsonschema_rs", "pydantic_core", *unwanted} == {"jsonschema_rs", "pydantic_core"}
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     "imports",
     [

@@ -89,6 +89,7 @@ def test_the_command_line_asks_the_same_rules(pauseflow: Pauseflow, notebook: st
     assert answer_as(pauseflow, "bob", own["id"]) == 200
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("variable", ["LOGNAME", "USER"])
 def test_nobody_is_who_an_environment_variable_says(pauseflow: Pauseflow, open_notebook: str, variable: str) -> None:
     waits = pauseflow("run", open_notebook, "--until-pause", "--json").execution

@@ -121,6 +121,7 @@ def test_an_unknown_kernel_by_flag(pauseflow: Pauseflow, good: Path) -> None:
     assert_refused(pauseflow("run", good, "out.ipynb", "--kernel", "nope"), "kernel 'nope' is not available")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
@@ -146,6 +147,7 @@ def test_a_bad_step_is_found_before_anything_runs(pauseflow: Pauseflow, cells: l
     assert pauseflow.executions() == []
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -181,6 +181,7 @@ STORIES = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_by_hand_leaves_what_a_headless_run_leaves(
     story: Story, tmp_path: Path, new_shell: Callable[[], Shell], shared_supply: Supply

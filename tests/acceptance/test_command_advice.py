@@ -24,6 +24,7 @@ def notebook(folder: Path, *sources: str, name: str = "in.ipynb") -> Path:
     return folder / name
 
 
+@pytest.mark.thorough
 def test_quiet_prints_the_error_and_the_command_that_goes_on_with_the_corrected_notebook(pauseflow: Pauseflow) -> None:
     notebook(pauseflow.folder, "%%step first\n1", "%%step second\n1 / 0", name="my own.ipynb")
     ended = pauseflow("run", "my own.ipynb", "--quiet")
@@ -84,6 +85,7 @@ def test_the_advice_repeats_the_flags_that_said_which_store(pauseflow: Pauseflow
     assert f"--data-dir '{store}' --with in.ipynb`" in shown.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("output", ["in.ipynb", "./in.ipynb", "link.ipynb"])
 def test_a_notebook_may_be_its_own_output_as_with_papermill_and_it_is_said(pauseflow: Pauseflow, output: str) -> None:
     notebook(pauseflow.folder, "print(6 * 7)")
@@ -97,6 +99,7 @@ def test_a_notebook_may_be_its_own_output_as_with_papermill_and_it_is_said(pause
     assert "42" in (pauseflow.folder / "in.ipynb").read_text()
 
 
+@pytest.mark.thorough
 def test_a_notebook_that_is_no_file_may_replace_an_output_that_is_there(pauseflow: Pauseflow) -> None:
     source = notebook(pauseflow.folder, "print(6 * 7)").read_text()
     (pauseflow.folder / "out.ipynb").write_text(source)
@@ -115,6 +118,7 @@ def test_a_notebook_that_is_no_file_may_replace_an_output_that_is_there(pauseflo
     assert "42" in (pauseflow.folder / "out.ipynb").read_text()
 
 
+@pytest.mark.thorough
 def test_a_port_that_is_taken_is_said_only_to_who_gets_links(pauseflow: Pauseflow) -> None:
     notebook(pauseflow.folder, "%%step a\n1", name="plain.ipynb")
     notebook(pauseflow.folder, ASK, name="ask.ipynb")
@@ -129,6 +133,7 @@ def test_a_port_that_is_taken_is_said_only_to_who_gets_links(pauseflow: Pauseflo
     assert asks.stderr.count("is taken by another program: links of this run work only until it ends") == 1
 
 
+@pytest.mark.thorough
 def test_the_beginning_of_an_id_is_enough_and_one_that_several_have_is_not(pauseflow: Pauseflow) -> None:
     path = notebook(pauseflow.folder, ASK)
     ids = [pauseflow("run", path, "--until-pause", "--json").execution["id"] for _ in range(2)]
@@ -155,6 +160,7 @@ def test_an_ambiguous_beginning_names_those_it_may_be() -> None:
         find_execution(Queue(), "ab")
 
 
+@pytest.mark.thorough
 @pytest.mark.new_process
 def test_the_shell_completes_ids_steps_and_files(pauseflow: Pauseflow) -> None:
     execution = pauseflow("run", notebook(pauseflow.folder, ASK), "--until-pause", "--json").execution["id"]

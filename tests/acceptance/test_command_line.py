@@ -161,6 +161,7 @@ class TestCtrlC:
 
         assert (ended.code, ended.stdout, ended.stderr.strip()) == (130, "", "pauseflow: stopped by Ctrl-C")
 
+    @pytest.mark.thorough
     def test_while_an_answer_waits_for_the_end_the_command_names_the_execution(self, pauseflow: Pauseflow) -> None:
         log = pauseflow.folder / "log"
         slow = f"import pathlib, time\npathlib.Path({str(log)!r}).write_text('1\\n')\ntime.sleep(2)"
@@ -205,6 +206,7 @@ class TestAnswers:
         assert ended.exports("after")["$return_value"] == {"n": 1}
         assert ended.notebook.cells[-1].outputs[0].data["text/plain"] == "{'n': 1}"
 
+    @pytest.mark.thorough
     def test_resume_with_wait_after_its_run_was_killed_a_moment_ago(self, pauseflow: Pauseflow) -> None:
         """The dead still look alive for some seconds, and then nobody would run it."""
         source = notebook(pauseflow.folder, IMPORT, ASK, "%%step after\nsteps.ask.data")
@@ -247,6 +249,7 @@ class TestAnswers:
 
 
 class TestTwoAtOnce:
+    @pytest.mark.thorough
     def test_the_second_takes_over_the_links_when_the_first_has_gone(self, pauseflow: Pauseflow) -> None:
         source = notebook(pauseflow.folder, IMPORT, ASK, "%%step after\nsteps.ask.data")
         first = pauseflow.start("run", source, "--json")
@@ -356,6 +359,7 @@ def test_show_state_lists_the_variables_of_the_last_checkpoint(pauseflow: Pausef
     assert printed.index("\nbig ") < printed.index("\nfew ")
 
 
+@pytest.mark.thorough
 def test_a_row_that_cannot_be_read_is_listed_with_its_reason(pauseflow: Pauseflow) -> None:
     for number in range(2):
         ended = pauseflow("run", notebook(pauseflow.folder, IMPORT, ASK), f"{number}.ipynb", "--until-pause")

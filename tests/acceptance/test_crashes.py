@@ -106,6 +106,7 @@ def test_an_attached_run_that_died_before_it_began(on_sqlite: Lab, wait_until: A
     assert lab.log() == ["first", "slow", "last", "3"]
 
 
+@pytest.mark.thorough
 def test_an_attached_run_killed_in_a_step(on_sqlite: Lab, wait_until: Any) -> None:
     lab = on_sqlite
     execution = lab.queue.start(lab.plan(*STEPS))
@@ -119,6 +120,7 @@ def test_an_attached_run_killed_in_a_step(on_sqlite: Lab, wait_until: Any) -> No
     assert lab.log() == ["first", "slow", "slow", "last", "3"]
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_told_to_end_finishes_its_step_first(on_sqlite: Lab, wait_until: Any) -> None:
     lab = on_sqlite
     leaving = lab.worker()
@@ -150,6 +152,7 @@ def test_a_step_too_long_for_the_end_of_its_worker_is_given_back(on_sqlite: Lab,
     assert "crashed" not in [line["what"] for line in lab.queue.audit(execution)]
 
 
+@pytest.mark.thorough
 def test_a_cancelled_step_is_interrupted(on_sqlite: Lab, wait_until: Any) -> None:
     lab = on_sqlite
     lab.worker()
@@ -168,6 +171,7 @@ def test_a_cancelled_step_is_interrupted(on_sqlite: Lab, wait_until: Any) -> Non
     assert lab.log() == ["first", "slow"]
 
 
+@pytest.mark.thorough
 @BOTH
 def test_a_timer_overdue_when_the_worker_starts_acts_once(on_both: Lab, wait_until: Any) -> None:
     lab = on_both
@@ -198,6 +202,7 @@ def test_an_attached_run_to_the_end_never_loads_dbos(on_sqlite: Lab) -> None:
     assert lab.log() == ["first", "slow", "last", "3"]
 
 
+@pytest.mark.thorough
 def test_an_attached_run_that_is_stopped_leaves_the_rest(on_sqlite: Lab, wait_until: Any) -> None:
     lab = on_sqlite
     execution = lab.queue.start(lab.plan(*STEPS))

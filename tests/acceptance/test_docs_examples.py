@@ -71,6 +71,7 @@ def test_the_first_example_goes_on_after_approve(
     assert printed(ended) == f"sent [1, 2]\n{expected}\n"
 
 
+@pytest.mark.thorough
 def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow", press: Press) -> None:
     running = start(pauseflow, *blocks("docs/steps.md", *FIRST))
 
@@ -81,6 +82,7 @@ def test_the_first_example_ends_after_cancel(pauseflow: "Pauseflow", press: Pres
     assert "sent" not in printed(ended)
 
 
+@pytest.mark.thorough
 def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow", press: Press) -> None:
     cells = [
         FIRST[0],
@@ -93,6 +95,7 @@ def test_the_example_of_a_schema_gets_an_instance(pauseflow: "Pauseflow", press:
     assert printed(running.end()) == "approved=True amount=5\n"
 
 
+@pytest.mark.thorough
 def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pauseflow", press: Press) -> None:
     running = start(pauseflow, FIRST[0], *blocks("docs/reference/flow.md", "%%step confirm"), "print('done')")
     first = running.link("approve")
@@ -104,6 +107,7 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(pauseflow: "Pau
     assert printed(running.end()) == "done\n"
 
 
+@pytest.mark.thorough
 def test_the_example_of_sending_back_gets_the_comment_and_asks_again(pauseflow: "Pauseflow", press: Press) -> None:
     running = start(pauseflow, FIRST[0], *blocks("docs/questions.md", "%%step draft"), "print(report)")
     first = running.link("approve")
@@ -114,6 +118,7 @@ def test_the_example_of_sending_back_gets_the_comment_and_asks_again(pauseflow: 
     assert printed(running.end()) == "the report, changed because of: name the axis\n"
 
 
+@pytest.mark.thorough
 def test_the_example_of_a_pause_goes_on_in_its_line(pauseflow: "Pauseflow", press: Press) -> None:
     running = start(
         pauseflow, FIRST[0], *blocks("docs/reference/flow.md", "%%step order\namount = flow.pause"), "print(amount)"
@@ -124,6 +129,7 @@ def test_the_example_of_a_pause_goes_on_in_its_line(pauseflow: "Pauseflow", pres
     assert printed(running.end()) == "3\n"
 
 
+@pytest.mark.thorough
 def test_the_example_of_a_fresh_cell_goes_on_with_its_value(pauseflow: "Pauseflow", press: Press) -> None:
     prices = "fetch_price = {'ACME': 100.0}.get\ndef place_order(name, count, *, limit): print(name, count, limit)"
     cells = blocks("docs/fresh.md", "%%fresh price", "%%step ask", "%%step order")
@@ -145,6 +151,7 @@ def next_link(running: "Running", before: str) -> str:
     return str(wait_until(found, "the next link"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("typed", "expected"), [({}, "{}"), ({"comment": "go on"}, "{'comment': 'go on'}")])
 def test_the_example_of_the_readme_prints_what_was_typed(
     pauseflow: "Pauseflow", press: Press, typed: dict[str, str], expected: str
@@ -157,6 +164,7 @@ def test_the_example_of_the_readme_prints_what_was_typed(
     assert printed(running.end()).startswith(f"{expected} and the numbers are still here:")
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("name", ["approve_model", "approve_by_link", "custom_timeout", "handler_style"])
 def test_an_example_notebook_completes_after_approve_with_nothing_typed(
     pauseflow: "Pauseflow", press: Press, name: str
@@ -195,6 +203,7 @@ def test_a_person_opens_the_link_of_the_mail_and_answers(pauseflow: "Pauseflow",
 ITEMS = "items = [{'price': 19.5, 'count': 2}, {'price': 3, 'count': 1}]"
 
 
+@pytest.mark.thorough
 def test_the_notebook_beside_mastras_workflow_ships_when_approved(pauseflow: "Pauseflow", press: Press) -> None:
     names = ("from pydantic import BaseModel", "%%step total", "%%step ask\nclass Decision", "%%step ship")
     running = start(pauseflow, ITEMS, *blocks("docs/mastra.md", *names))

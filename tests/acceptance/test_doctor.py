@@ -37,6 +37,7 @@ def test_it_looks_at_all_that_an_execution_may_need(pauseflow: Pauseflow) -> Non
     ]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [

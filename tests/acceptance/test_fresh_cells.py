@@ -441,6 +441,7 @@ frame = pd.DataFrame({'symbol': ['A', 'B'], 'price': [1.0, price], 'note': [np.n
 
 
 class TestFramesAndArrays:
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         "value",
         [

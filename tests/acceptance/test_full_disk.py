@@ -53,6 +53,7 @@ def test_a_step_whose_variables_do_not_fit_fails_and_retry_goes_on(pauseflow: Pa
     assert log.read_text() == "small\n"
 
 
+@pytest.mark.thorough
 def test_an_output_that_does_not_fit_fails_after_the_record_was_made(pauseflow: Pauseflow, small_disk: Path) -> None:
     source = notebook(pauseflow.folder, "print('x' * 30_000_000)")
     failed = pauseflow("run", source, small_disk / "out.ipynb", "--json")

@@ -65,6 +65,7 @@ def test_it_goes_on_in_the_kernel_that_was_kept_whoever_else_works(on_sqlite: La
     wait_until(lambda: not is_alive(kernel), description="the kernel has ended")
 
 
+@pytest.mark.thorough
 def test_a_kernel_that_dies_with_its_worker_is_said_to_be_lost_and_retry_from_is_the_way_out(
     on_sqlite: Lab, wait_until: Any
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_kernel_that_dies_with_its_worker_is_said_to_be_lost_and_retry_from_is
     assert lab.log() == ["make", "ask", "make", "ask", "use", "True", "no", "last"]
 
 
+@pytest.mark.thorough
 def test_a_kernel_that_nobody_needs_any_more_ends_and_so_do_all_with_their_worker(
     on_sqlite: Lab, wait_until: Any
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_printed_link_outlives_a_rotation(pauseflow: Pauseflow, waiting: Runni
     assert waiting.end().code == 0
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("how", ["withdraw", "revoke"])
 def test_a_printed_link_dies_and_the_new_one_that_show_prints_acts(
     pauseflow: Pauseflow, waiting: Running, how: str

@@ -131,6 +131,7 @@ class TestResume:
 
         assert road.answer(view["id"], {"approved": True})["state"] == "completed"
 
+    @pytest.mark.thorough
     @pytest.mark.new_process
     def test_with_only_an_id_from_another_process(self, pauseflow: Pauseflow) -> None:
         """The state is stored: the process that suspended is gone, and another one resumes by id."""

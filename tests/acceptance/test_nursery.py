@@ -19,6 +19,7 @@ def forks(nursery: Nursery | None) -> Nursery:
     return nursery
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", [["doctor", "--json"], ["list", "--limit", "many"]], ids=["answer", "usage"])
 def test_it_says_what_a_new_process_says(pauseflow: Pauseflow, command: list[str]) -> None:
     # `doctor` says when it has made the store.

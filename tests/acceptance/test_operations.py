@@ -24,6 +24,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGES, re.DOTALL)
 
 
+@pytest.mark.thorough
 def test_a_backup_that_is_taken_while_something_runs_can_be_restored(pauseflow: "Pauseflow") -> None:
     backup, restore = (block for block in blocks("sh") if "$BACKUP" in block)
     store = Path(pauseflow.environment["PAUSEFLOW_DATA_DIR"])

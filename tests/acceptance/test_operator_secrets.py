@@ -226,6 +226,7 @@ def operated(request: pytest.FixtureRequest, pauseflow: Pauseflow) -> Iterator[t
         yield pauseflow, receivers
 
 
+@pytest.mark.thorough
 def test_no_secret_of_the_operator_is_left_behind(operated: tuple[Pauseflow, Receivers]) -> None:
     pauseflow, receivers = operated
     folder = pauseflow.folder
@@ -289,6 +290,7 @@ def state_of(browser: Browser, execution: str) -> str | None:
     return state if state in {"completed", "failed"} else None
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("given", [True, False], ids=["given", "generated"])
 def test_only_a_token_that_the_server_made_is_printed(pauseflow: Pauseflow, given: bool) -> None:
     if given:
@@ -308,6 +310,7 @@ def test_only_a_token_that_the_server_made_is_printed(pauseflow: Pauseflow, give
     assert hint in ended.stdout
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("name", "value"),
     [

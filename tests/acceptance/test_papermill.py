@@ -111,6 +111,7 @@ def test_the_engine_pauses_and_goes_on(pauseflow: Pauseflow, tmp_path: Path) -> 
     assert pauseflow.executions()[0]["parameters"]["alpha"] == 7
 
 
+@pytest.mark.thorough
 def test_the_engine_tells_of_a_cancelled_execution(pauseflow: Pauseflow, tmp_path: Path) -> None:
     notebook = write(
         tmp_path / "waits.ipynb", ["from pauseflow_nb import flow", "%%step ask\nflow.suspend()", "print('never')"]
@@ -171,6 +172,7 @@ def test_prepare_only_injects_and_runs_nothing(pauseflow: Pauseflow, tmp_path: P
     assert pauseflow.executions() == []
 
 
+@pytest.mark.thorough
 def test_inspect_lists_parameters_and_steps(pauseflow: Pauseflow, tmp_path: Path) -> None:
     notebook = write(tmp_path / "in.ipynb", [parameters_cell(), "%%step ask\n1"])
     shown, described = pauseflow("inspect", notebook), pauseflow("inspect", notebook, "--json")
@@ -183,6 +185,7 @@ def test_inspect_lists_parameters_and_steps(pauseflow: Pauseflow, tmp_path: Path
     assert (without.code, "No cell tagged 'parameters': the notebook runs as it is" in without.stdout) == (0, True)
 
 
+@pytest.mark.thorough
 def test_standard_streams_and_files_for_output(pauseflow: Pauseflow, tmp_path: Path) -> None:
     notebook = write(tmp_path / "in.ipynb", ["import sys\nprint('one'); print('two', file=sys.stderr)"])
     words = [sys.executable, "-m", "pauseflow_nb", "run", "-", "-", "--stdout-file", "o.txt", "--stderr-file", "e.txt"]

@@ -103,6 +103,7 @@ class TestResume:
         execution = road.start("%%step a\nflow.pause('5m', title='Shall we?')\n'on'")
         assert returned(ride(road, execution, act), "a") == "on"
 
+    @pytest.mark.thorough
     def test_from_client_code(self, road: Road) -> None:
         def act(view: dict[str, Any]) -> None:
             program = f"from pauseflow_nb import resume_flow_run; resume_flow_run({view['id']!r}, run_input={{'x': 1}})"
@@ -168,6 +169,7 @@ class TestSuspend:
 
         assert returned(road.answer(view["id"], {"value": "two"}), "a") == [1, "two"]
 
+    @pytest.mark.thorough
     def test_from_outside_by_client_code(self, road: Road, noticed_suspension: threading.Event) -> None:
         wait = "import time\nlog('runs')\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"
         execution = road.start("import pathlib", LOG, f"%%step a\n{wait}", "%%step b\nlog('b')")
@@ -215,6 +217,7 @@ class TestInput:
 
         assert returned(road.answer(view["id"], {"name": "Marvin"}), "greet") == [True, "Marvin"]
 
+    @pytest.mark.thorough
     def test_client_code_sends_the_input_and_learns_what_is_wrong(self, road: Road) -> None:
         view = road.run(NAMES, "%%step a\nsuspend_flow_run(int)")
         program = (

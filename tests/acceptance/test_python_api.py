@@ -33,6 +33,7 @@ def asks(pauseflow: Pauseflow) -> Path:
     return notebook(pauseflow.folder, IMPORT, ASK, "%%step after\nsteps.ask.data")
 
 
+@pytest.mark.thorough
 def test_without_waiting_the_execution_can_be_answered_and_waited_for(pauseflow: Pauseflow, asks: Path) -> None:
     printed = run_python(
         pauseflow,
@@ -68,6 +69,7 @@ def test_an_execution_is_found_and_goes_on_in_another_process(pauseflow: Pausefl
     assert second == "completed [1, 2]\n"
 
 
+@pytest.mark.thorough
 def test_a_failed_notebook_is_no_exception_and_can_be_retried(pauseflow: Pauseflow) -> None:
     source = notebook(
         pauseflow.folder,

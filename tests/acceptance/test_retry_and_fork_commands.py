@@ -29,6 +29,7 @@ def test_an_edited_notebook_goes_on_and_a_fork_begins_at_a_step(pauseflow: Pause
     assert (refused.code, "go back with --from STEP" in refused.stderr) == (2, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.new_process  # and it takes its time to start
 def test_a_run_is_suspended_from_another_shell_and_resumed(pauseflow: Pauseflow) -> None:
     wait = (
@@ -62,6 +63,7 @@ def test_a_pause_is_printed_and_answered_by_its_link(pauseflow: Pauseflow) -> No
     assert "How many?" in ended.stderr
 
 
+@pytest.mark.thorough
 def test_what_a_nested_notebook_waits_for_is_shown_and_answered_at_its_parent(pauseflow: Pauseflow) -> None:
     notebook(pauseflow.folder, IMPORT, ASK, name="child.ipynb")
     path = notebook(pauseflow.folder, IMPORT, "%%step run\nflow.run_notebook('child.ipynb')", "%%step last\n'end'")

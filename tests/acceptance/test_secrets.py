@@ -134,6 +134,7 @@ def server(request: pytest.FixtureRequest, pauseflow: Pauseflow) -> tuple[Pausef
     return pauseflow, browser, process
 
 
+@pytest.mark.thorough
 def test_no_secret_is_left_behind(server: tuple[Pauseflow, Browser, Any]) -> None:
     pauseflow, plain, process = server
     folder = pauseflow.folder
@@ -202,6 +203,7 @@ def test_no_secret_is_left_behind(server: tuple[Pauseflow, Browser, Any]) -> Non
     assert left + left_in(folder) == []
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("cell", "flags", "name"),
     [

@@ -37,6 +37,7 @@ def test_every_example_is_tested() -> None:
 
 @pytest.mark.new_process  # the whole road, as a person goes it
 class TestApproveModel:
+    @pytest.mark.thorough
     def test_a_new_process_goes_on_with_the_model_still_in_memory(self, pauseflow: Pauseflow) -> None:
         running = pauseflow.start_example("approve_model", trees=10)
         status, answer = send(running.link("resume"), {"comment": "looks good"})
@@ -228,6 +229,7 @@ class TestRetryFailedRequest:
         assert service.requests == ["POST /completions"]
         assert ended.execution["usage"]["wakeups"] == 0
 
+    @pytest.mark.thorough
     def test_a_service_that_never_answers_is_given_up(self, pauseflow: Pauseflow, service: Service) -> None:
         service.failures = 99
         ended = pauseflow.run_example("retry_failed_request", service_url=service.url, delay=100, max_retries=2)
@@ -281,6 +283,7 @@ class TestExternalCallback:
 
 
 class TestPassContext:
+    @pytest.mark.thorough
     def test_each_run_gets_what_the_one_before_left(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow.run_example("pass_context", delay=100)
 
@@ -312,6 +315,7 @@ class TestUseSecret:
 
 
 class TestMaxRetries:
+    @pytest.mark.thorough
     def test_exceeded_a_step_goes_on_unless_it_raises(self, pauseflow: Pauseflow) -> None:
         ended = pauseflow.run_example("max_retries", delay=100)
 

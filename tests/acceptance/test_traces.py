@@ -103,6 +103,7 @@ def test_a_failed_step_is_an_error_of_its_segment_and_execution(pauseflow: "Paus
     assert {span.status.code for span in collector.spans} == {2}
 
 
+@pytest.mark.thorough
 def test_a_collector_that_is_not_there_harms_nothing(pauseflow: "Pauseflow") -> None:
     pauseflow.environment |= {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",

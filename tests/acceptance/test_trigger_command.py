@@ -73,6 +73,7 @@ def test_a_schedule_is_listed_paused_resumed_run_and_removed(pauseflow: Pauseflo
     assert json.loads(pauseflow("trigger", "list", "--json").stdout) == []
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -79,6 +79,7 @@ def test_a_report_is_written_to_a_file_or_printed(pauseflow: Pauseflow, decided:
     assert pauseflow("report", id_, "-o", "-", "--json").code == 2
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_verified_is_refused_with_a_sentence(pauseflow: Pauseflow, decided: Path) -> None:
     empty = pauseflow.folder / "empty.pem"
     empty.write_text("no key", encoding="utf-8")
@@ -106,6 +107,7 @@ def test_a_file_that_programs_read_in_different_ways_is_refused(pauseflow: Pause
     assert expected in pauseflow("verify", out).stderr
 
 
+@pytest.mark.thorough
 def test_a_question_is_sent_back_by_a_command_and_the_step_runs_again(pauseflow: Pauseflow) -> None:
     ask = "%%step ask\nprint(flow.context.run.get('sent_back', {}).get('comment'))\nflow.suspend(allow=['resume', 'send_back'])"
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -120,6 +120,7 @@ def write(pauseflow: Pauseflow, source: str) -> None:
     nbformat.write(new_notebook(cells=[new_code_cell(source)]), pauseflow.folder / "in.ipynb")
 
 
+@pytest.mark.every(2)
 def test_the_record_of_the_end_has_what_a_cell_changed_before_the_hand_over(house: Lab) -> None:
     """The next worker gets the digests of what the question showed; a display has been updated since."""
     execution = start(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("how", ["parent", "SIGTERM", "SIGINT"])
 def test_a_worker_ends_cleanly(how: str, tmp_path: Path) -> None:
     """Whether its parent goes away or somebody stops it: exit code 0, and not a word of complaint."""

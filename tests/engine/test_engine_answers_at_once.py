@@ -337,7 +337,7 @@ def test_a_callback_or_the_clock_wins_never_both(stage: Stage) -> None:
         assert settled_lines(stage, execution) == 1
 
 
-@pytest.mark.one_python("two processes and a database")
+@pytest.mark.every(2)
 def test_of_two_processes_one_wins_each_execution(stage: Stage, environment_of_store: dict[str, str]) -> None:
     ids = [stage.suspended() for _ in range(12)]
     processes = [
@@ -370,7 +370,7 @@ def communicate(process: subprocess.Popen[str], text: str) -> list[list[Any]]:
     return json.loads(output)  # type: ignore[no-any-return]
 
 
-@pytest.mark.one_python("a process is killed")
+@pytest.mark.every(3)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_process_that_dies_around_the_commit_has_settled_all_or_nothing(
     stage: Stage, environment_of_store: dict[str, str], when: str

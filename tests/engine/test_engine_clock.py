@@ -238,7 +238,7 @@ def test_what_another_transaction_holds_is_left_for_the_next_time(stage: Stage) 
     assert stage.whats(held).count("settled") == 1
 
 
-@pytest.mark.one_python("a process is killed")
+@pytest.mark.every(3)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_clock_that_dies_around_the_commit_has_settled_all_or_nothing(
     stage: Stage, environment_of_store: dict[str, str], when: str

@@ -64,6 +64,7 @@ def spoil(stage: Stage, execution: str, table: str, column: str, value: Any) -> 
         assert connection.execute(statement, {"value": value, "execution": execution}).rowcount > 0
 
 
+@pytest.mark.every(2)
 def test_it_is_shown_with_its_reason_and_the_rest_is_there(stage: Stage) -> None:
     before = stage.suspended()
     bad = damaged(stage)
@@ -82,6 +83,7 @@ def test_it_is_shown_with_its_reason_and_the_rest_is_there(stage: Stage) -> None
     json.loads(dump_compact(list(shown.values())))
 
 
+@pytest.mark.every(2)
 def test_the_clock_goes_on_with_the_others(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     # One after the other: what breaks the settling of several together would hide what another one does to it.
     for damage, execution in damaged(stage).items():
@@ -131,6 +133,7 @@ def test_the_clock_forgets_what_need_not_be_done_any_more(stage: Stage) -> None:
     assert [claim.execution for claim in clock._failed if isinstance(claim, Claim)] == [bad[1]]
 
 
+@pytest.mark.every(2)
 def test_its_state_can_be_asked_and_it_can_be_cancelled(stage: Stage) -> None:
     for damage, execution in damaged(stage).items():
         stage.queue.state(execution)
@@ -140,6 +143,7 @@ def test_its_state_can_be_asked_and_it_can_be_cancelled(stage: Stage) -> None:
         assert stage.queue.state(execution) == "cancelled", damage
 
 
+@pytest.mark.every(2)
 def test_changes_and_the_audit_trail_are_still_told(stage: Stage) -> None:
     watcher = Watcher()
     with reading(stage.queue.engine) as connection:
@@ -192,6 +196,7 @@ def test_a_child_that_is_damaged_does_not_hide_its_parent(stage: Stage) -> None:
     assert [each["kind"] for each in shown["suspended"]] == ["notebook"]
 
 
+@pytest.mark.every(2)
 def test_cleaning_goes_on_with_the_others(stage: Stage) -> None:
     bad = damaged(stage)
     other = stage.suspended()

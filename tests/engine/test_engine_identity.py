@@ -25,6 +25,7 @@ print(queue.resume(sys.argv[1], by=Who(*sys.argv[2:])).status)
 """
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -68,6 +69,7 @@ def test_a_bare_link_is_no_approver_of_that_name(stage: Stage) -> None:
     assert say(stage, execution, identify_user("link"))[0] == 200
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("approver", [identify_user("bob"), identify_user("BOB"), SUDO, Who("user:root", "account")])
 def test_who_started_it_through_sudo_may_not_approve_it(stage: Stage, approver: Who) -> None:
     stage.suspended(self_approval=False)  # the script of the step
@@ -116,6 +118,7 @@ def test_two_at_once_are_one_person(stage: Stage) -> None:
         ]
 
 
+@pytest.mark.every(2)
 def test_two_processes_at_once_are_one_person(stage: Stage, environment_of_store: dict[str, str]) -> None:
     execution = stage.suspended(approvals=2)
     people = [("user:bob", "login"), ("user:Bob", "account"), ("user:root", "account", "sudo by bob")]

@@ -111,6 +111,7 @@ def test_a_cancel_reaches_linked_ones_although_the_process_that_cancelled_has_di
     assert stage.queue.state(children["a"]) == "cancelled"
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "name",
     ["a.deep.work", "run.work.work", ["run", "work", "work"], {"address": "a.deep.work"}],

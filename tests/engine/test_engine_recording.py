@@ -106,6 +106,7 @@ WRITES: dict[str, Act] = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("write", WRITES)
 def test_an_attempt_that_was_overtaken_records_nothing(stage: Stage, write: str) -> None:
     def act(observer: Observer, document: Document) -> None:

@@ -184,6 +184,7 @@ def test_an_early_callback_survives_a_crash_of_the_step(stage: Stage) -> None:
     assert stage.queue.view(known[0])["steps"]["ask"]["exports"]["$resume_data"]["body"] == "early"
 
 
+@pytest.mark.every(2)
 def test_no_more_than_so_many_are_kept(stage: Stage) -> None:
     statuses: list[int] = []
     known: list[str] = []

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as effort
 
 
+@pytest.mark.every(3)
 @pytest.mark.filterwarnings("default")  # what is fuzzed warns of what it is given
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name.replace(" ", "-"))
 def test_no_input_breaks_it(target: Target, tmp_path: Path) -> None:

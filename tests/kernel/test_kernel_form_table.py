@@ -7,9 +7,8 @@ from forms.table import Row, rows
 from kernel.by_hand import ByHand, fill, problems, texts
 from traitlets import TraitError
 
-pytestmark = pytest.mark.one_python("what a widget takes is up to ipywidgets, and what a form takes to the table")
 
-
+@pytest.mark.every(3)
 @pytest.mark.parametrize("row", list(rows()), ids=lambda row: row.name)
 def test_a_form_of_widgets_answers_as_the_table_says(kernel: Any, row: Row) -> None:
     kernel.run(row.source)

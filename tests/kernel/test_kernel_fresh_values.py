@@ -39,6 +39,7 @@ class Model(pydantic.BaseModel):
     price: float
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.one_python("Node.js runs the step")
-
 
 def node(step: str, body: str, *, props: str = "") -> str:
     props = f"props: {{ {props} }}," if props else ""

@@ -95,7 +95,7 @@ SHOWS = {
 }
 
 
-@pytest.mark.one_python("each way is a message, whose text is masked")
+@pytest.mark.every(3)
 @pytest.mark.parametrize("way", SHOWS)
 def test_no_way_to_show_a_secret_by_hand_shows_it(front_end: FrontEnd, way: str) -> None:
     heard = [message for message in front_end.run(SHOWS[way]) if message["msg_type"] != "execute_input"]

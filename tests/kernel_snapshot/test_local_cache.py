@@ -17,8 +17,6 @@ from pauseflow_nb.kernel.snapshot.storage import local_cache
 from pauseflow_nb.kernel.snapshot.storage.folder import open_folder
 from pauseflow_nb.kernel.snapshot.storage.local_cache import CacheUse, find_directory, measure_cache, trim_cache
 
-pytestmark = pytest.mark.one_python("what happens to files")
-
 STORE = "memory://pf-cache"
 KIB = 1024
 

@@ -115,7 +115,6 @@ k = K(); f(k); fails[0] = True
     assert "starts with a part of its results" in str(restored["notes"])
 
 
-@pytest.mark.one_python("the library keeps it")
 def test_a_cache_of_cachetools_comes_back(kernels: Kernels) -> None:
     pytest.importorskip("cachetools")
     make = "import cachetools\n@cachetools.cached(cachetools.LRUCache(9))\ndef f(n): calls.append(n); return [n]\na = f(1); calls.clear()"

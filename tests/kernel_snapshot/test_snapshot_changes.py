@@ -5,8 +5,6 @@ from kernel_snapshot.conftest import Kernels, cell
 
 from pauseflow_nb.kernel.snapshot.storage.packfile import CHUNK
 
-pytestmark = pytest.mark.one_python("the operating system says which memory was written to")
-
 MAKE = """
 import numpy as np, random, hashlib
 a = np.zeros(2_000_000); b = a[500_000:1_500_000]; c = np.zeros((1500, 1000), 'i4'); f = np.asfortranarray(np.ones((900, 900)))

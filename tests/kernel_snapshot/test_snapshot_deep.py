@@ -26,6 +26,7 @@ assert ends[2] is True and ends[9]() is ends
 """
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("pickler", ["DeepPickler", "SnapshotPickler"])
 def test_what_is_linked_deeply_is_the_same_whichever_pickler_wrote_it(kernels: Kernels, pickler: str) -> None:
     if pickler == "SnapshotPickler" and sys.version_info >= (3, 12):

@@ -72,7 +72,7 @@ del older, nodes, row, other
     "seed",
     [
         1,
-        *[pytest.param(s, marks=pytest.mark.one_python("seed 1 shows what differs")) for s in (2, 3)],
+        *[pytest.param(s, marks=pytest.mark.thorough) for s in (2, 3)],
         *[pytest.param(s, marks=pytest.mark.slow) for s in range(4, 40)],
     ],
 )
@@ -182,6 +182,7 @@ def test_long_sets_and_dicts_keep_their_order_and_their_contents(kernels: Kernel
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("where", "limit"),
     [
@@ -319,6 +320,7 @@ def test_each_of_many_that_share_is_told_with_its_size(kernels: Kernels) -> None
     assert sizes["rows"] > 400_000 > sizes["by_id"] > 200_000 > 1_000 > sizes["one"] > 0
 
 
+@pytest.mark.thorough
 def test_a_disk_that_is_full_while_a_long_list_is_pickled_leaves_the_snapshot_before(kernels: Kernels) -> None:
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))"

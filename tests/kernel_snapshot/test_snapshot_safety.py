@@ -21,8 +21,6 @@ from pauseflow_nb.kernel.snapshot.storage.manifest import digest_manifest, read_
 from pauseflow_nb.kernel.snapshot.storage.packfile import Content, Location, PackReader
 from pauseflow_nb.protocol import SnapshotRef
 
-pytestmark = pytest.mark.one_python("what happens to files")
-
 BIG = "import numpy as np\na = np.arange(600_000.)\nb = {'small': [1, 2, 3]}\ndef f(): return b"
 
 

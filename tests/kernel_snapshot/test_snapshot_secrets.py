@@ -96,7 +96,6 @@ AS_TEXT = {
 }
 
 
-@pytest.mark.one_python("a text is found in what is written")
 def test_what_holds_the_text_of_a_secret_is_refused_and_the_rest_is_saved(kernels: Kernels) -> None:
     made = {f"x{number}": source for number, source in enumerate(AS_TEXT.values())}
     cells = [re.sub(r"\bx\b", name, source) for name, source in made.items()]
@@ -120,6 +119,7 @@ def test_plain_cells_make_a_text_of_a_secret_again(kernels: Kernels, source: str
     kernels.restore(saved, f"assert list(head.values()) == ['Bearer ' + {VALUE!r}]")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("plain", "step"),
     [

@@ -359,15 +359,10 @@ SETTINGS = {
 
 #: Whose settings are kept by the library, and read and set by its own functions.
 LIBRARIES = ("numpy", "pandas", "polars", "sklearn", "matplotlib")
-_OF_LIBRARY = pytest.mark.one_python("the library keeps it")
 
 
-def _rows(sources: dict[str, Any]) -> list[Any]:
-    libraries = {what: any(library in str(sources[what]) for library in LIBRARIES) for what in sources}
-    return [pytest.param(what, marks=_OF_LIBRARY if libraries[what] else (), id=what) for what in sources]
-
-
-@pytest.mark.parametrize("what", _rows(SETTINGS))
+@pytest.mark.every(2)
+@pytest.mark.parametrize("what", SETTINGS)
 def test_a_setting_comes_back(what: str, kernels: Kernels) -> None:
     for library in LIBRARIES:
         if library in SETTINGS[what][0]:
@@ -384,7 +379,6 @@ def test_a_setting_comes_back(what: str, kernels: Kernels) -> None:
     ] == []
 
 
-@_OF_LIBRARY
 def test_a_setting_is_still_there_after_a_second_pause(kernels: Kernels) -> None:
     pytest.importorskip("pandas")
     make = "import pandas as pd\ndef fmt(v): return f'<{v:.0f}>'\npd.options.display.float_format = fmt\n%alias hello echo hello"
@@ -413,7 +407,8 @@ UNSAVEABLE = {
 }
 
 
-@pytest.mark.parametrize("name", _rows(UNSAVEABLE))
+@pytest.mark.every(2)
+@pytest.mark.parametrize("name", UNSAVEABLE)
 def test_a_setting_that_cannot_be_saved_is_said_by_name_and_leaves_the_others_alone(
     name: str, kernels: Kernels
 ) -> None:

@@ -16,8 +16,6 @@ from pauseflow_nb.errors import SnapshotDamaged
 from pauseflow_nb.kernel import snapshot
 from pauseflow_nb.kernel.snapshot.storage.folder import forget_cache, open_folder
 
-pytestmark = pytest.mark.one_python("what happens to files")
-
 URL = "memory://pf-test/execution/snapshots"
 
 

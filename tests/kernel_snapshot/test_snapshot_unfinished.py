@@ -122,6 +122,7 @@ UNFINISHED = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("what", UNFINISHED)
 def test_what_ends_with_the_kernel_is_said_when_it_is_saved(what: str, kernels: Kernels) -> None:
     make, parts = UNFINISHED[what]
@@ -144,6 +145,7 @@ def test_a_tool_of_sys_monitoring_is_said(kernels: Kernels) -> None:
     assert note.startswith("not saved: tool 'mine' of sys.monitoring")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "make",
     [

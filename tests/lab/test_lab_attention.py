@@ -77,6 +77,7 @@ def test_many_make_one_notification_that_goes_when_the_panel_is_opened(still_lab
     expect(page.locator(".Toastify__toast")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_a_notification_goes_by_itself(still_lab: Lab, page: Any) -> None:
     workflows = Workflows(page).open(still_lab, shows_panel=False)
     suspend(still_lab.queue(), "brief", notebook="/work/brief.ipynb")
@@ -85,6 +86,7 @@ def test_a_notification_goes_by_itself(still_lab: Lab, page: Any) -> None:
     expect(page.locator(".Toastify__toast")).to_have_count(0, timeout=20_000)
 
 
+@pytest.mark.thorough
 def test_the_icon_counts_and_the_title_only_if_asked_to(still_lab: Lab, page: Any) -> None:
     suspend(still_lab.queue(), "counted", notebook="/work/counted.ipynb")
     workflows = Workflows(page).open(still_lab)
@@ -110,6 +112,7 @@ window.Notification = class extends window.Notification {
 """
 
 
+@pytest.mark.thorough
 def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, whole_page: Any) -> None:
     page = whole_page
     queue = still_lab.queue()

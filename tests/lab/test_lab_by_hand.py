@@ -145,6 +145,7 @@ def test_a_pause_is_calm_and_run_all_stops_and_approve_goes_on(
     assert "widget-view" not in saved
 
 
+@pytest.mark.thorough
 def test_a_kernel_that_does_not_know_the_package_is_offered_the_next_command(
     by_hand: Callable[..., Notebook], page: Any, shoot: Shoot
 ) -> None:
@@ -232,6 +233,7 @@ def test_a_pause_within_a_step_goes_on_after_approve(by_hand: Callable[..., Note
     expect(notebook.output(2)).to_contain_text("over")
 
 
+@pytest.mark.thorough
 def test_the_buttons_still_work_after_the_page_was_loaded_anew(
     by_hand: Callable[..., Notebook], still_lab: Lab, page: Any
 ) -> None:
@@ -263,6 +265,7 @@ def test_notebook_7_shows_the_same(still_lab: Lab, shoot: Shoot, page: Any) -> N
     expect(notebook.output(2)).to_contain_text("verdict='wait' accuracy=0.95")
 
 
+@pytest.mark.thorough
 def test_a_step_is_edited_and_interrupted_as_any_cell(
     by_hand: Callable[..., Notebook], page: Any, shoot: Shoot
 ) -> None:

@@ -120,6 +120,7 @@ def test_the_example_of_a_fresh_cell_asks_once_while_nothing_changes(run_all: Ca
     expect(notebook.errors).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_the_example_of_the_readme_prints_what_was_answered(run_all: Callable[..., Notebook]) -> None:
     notebook = run_all("readme.ipynb", *blocks("README.md", *README))
     notebook.button(2, "Approve").click(timeout=LONG)

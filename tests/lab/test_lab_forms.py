@@ -19,6 +19,7 @@ TYPIST = (Path(__file__).parent / "typist.js").read_text(encoding="utf-8")
 SLICE = 10
 
 
+@pytest.mark.thorough
 def test_a_slice_of_the_table_is_answered_in_the_panel(still_lab: Lab, page: Any) -> None:
     _answer(still_lab, page, list(rows())[::SLICE])
 

@@ -156,6 +156,7 @@ def test_what_is_typed_goes_on_while_other_rows_change(still_lab: Lab, workflows
     expect(card.get_by_role("textbox", name="Comment")).to_have_value("good enough for us")
 
 
+@pytest.mark.thorough
 def test_an_answer_by_keyboard_leaves_the_focus_on_its_row(still_lab: Lab, workflows: Workflows) -> None:
     queue = still_lab.queue()
     listed(queue, "answer", workflows)

@@ -31,6 +31,7 @@ def unstamped(url: str) -> str:
     return url.rpartition("&")[0] or url.partition("?")[0]
 
 
+@pytest.mark.thorough
 def test_a_server_that_restarts_is_caught_up_with(own_lab: Lab, page: Any, shoot: Shoot) -> None:
     queue = own_lab.queue()
     suspend(queue, "before", notebook="/work/before.ipynb")

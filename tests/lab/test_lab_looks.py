@@ -53,6 +53,7 @@ def look(still_lab: Lab, page: Any) -> Workflows:
     return Workflows(page)
 
 
+@pytest.mark.thorough
 def test_the_panel_fits_however_wide_it_is(still_lab: Lab, look: Workflows) -> None:
     look.open(still_lab)
     look.search("looks.ipynb")
@@ -90,6 +91,7 @@ DRIFT = [
 ]
 
 
+@pytest.mark.thorough
 def test_what_has_changed_stands_beside_what_was_shown(still_lab: Lab, page: Any) -> None:
     suspend(still_lab.queue(), "drifted", notebook="/work/drift.ipynb", title="Buy 50 ACME?", drift=DRIFT)
     workflows = Workflows(page).open(still_lab)
@@ -170,6 +172,7 @@ ODD = {
 }
 
 
+@pytest.mark.thorough
 def test_the_oddest_schema_is_a_form_that_fits_and_can_be_sent(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     queue = still_lab.queue()
     title = "هل ننشر النموذج (v2)? " + "A title that goes on and on without an end " * 12 + "x" * 200
@@ -204,6 +207,7 @@ SMALL = """() => [...document.querySelectorAll('#pauseflow-panel *')]
   .map(each => `${each.className}: ${each.textContent}`)"""
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_axe_finds_nothing_in_the_panel(still_lab: Lab, look: Workflows, shoot: Shoot, theme: str) -> None:
     queue = still_lab.queue()

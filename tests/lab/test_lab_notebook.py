@@ -46,6 +46,7 @@ def test_badges_and_the_output_notebook_follow_the_execution(lab: Lab, page: Any
     shoot(page, "output-completed")
 
 
+@pytest.mark.thorough
 def test_a_badge_counts_the_runs_of_a_step_as_it_goes_on(lab: Lab, page: Any, shoot: Shoot) -> None:
     lab.notebook("poll.ipynb", POLL)
     workflows = Workflows(page).open(lab, "poll.ipynb")
@@ -102,6 +103,7 @@ def test_parameters_that_are_not_saved_yet_are_asked_for(lab: Lab, page: Any) ->
     dialog.get_by_role("button", name="Cancel").click()
 
 
+@pytest.mark.thorough
 def test_the_panel_opens_at_the_first_run_and_a_toast_leads_to_it_later(
     lab: Lab, second_page: Any, shoot: Shoot
 ) -> None:

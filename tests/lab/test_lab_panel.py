@@ -234,6 +234,7 @@ def test_executions_are_rows_in_groups_and_open_on_demand(still_lab: Lab, page: 
     expect(workflows.group("Needs you")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_what_has_ended_runs_again_from_a_step(lab: Lab, page: Any, shoot: Shoot) -> None:
     count = "%%step count\nfrom pathlib import Path\nwith Path('counted').open('a') as file:\n    file.write('x')"
     lab.notebook("again.ipynb", "%%step first\nfrom pathlib import Path\nPath('firsts').open('a').write('x')", count)
@@ -274,6 +275,7 @@ def test_several_are_answered_at_once(still_lab: Lab, page: Any, shoot: Shoot) -
     assert [queue.view(name)["state"] for name in names] == ["queued", "queued", "suspended"]
 
 
+@pytest.mark.thorough
 def test_that_its_kernel_is_kept_is_said_in_list_and_details(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     lock = asdict(Unsaved("lock", "_thread.lock", "a lock belongs to this process"))
     suspend(still_lab.queue(), "bound", notebook="/work/bound.ipynb", bound=[lock])
@@ -327,6 +329,7 @@ def test_two_tabs_show_the_same_and_one_answer_counts(
     shoot(second_page, "panel-second-tab")
 
 
+@pytest.mark.thorough
 def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, second_page: Any) -> None:
     queue = still_lab.queue()
     # Another one each time, so that the test can be run again.

@@ -16,6 +16,7 @@ expect: Any = pytest.importorskip("playwright.sync_api").expect
 pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
 
 
+@pytest.mark.thorough
 def test_triggers_show_next_and_last_and_are_run_and_paused(
     still_lab: Lab, page: Any, shoot: Shoot, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def ask(rider: Rider, kind: str) -> str:
     return str(view["id"])
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("kind", "data", "built"),
     [
@@ -63,6 +64,7 @@ def test_json_becomes_what_the_kind_makes_of_it(rider: Rider, kind: str, data: A
     assert returned(rider.answer(execution, data), "use") == built
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("kind", "typed", "built"),
     [

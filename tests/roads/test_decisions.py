@@ -69,6 +69,7 @@ def test_what_a_widget_shows_is_covered_by_the_record_of_the_end(rider: Rider) -
     assert check(rider, changed).problems == ["what the widgets show was changed"]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("word", ["x is 41", "published", "looks good", "Publish?"])
 def test_what_is_changed_in_the_file_is_found(rider: Rider, word: str) -> None:
     view = rider.run(WORK, ASK, "print('published')")

@@ -106,6 +106,7 @@ def make_room(disks: Disks) -> None:
     disks.store_is_full = disks.output_is_full = False
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("last", "state", "ends"),
     [

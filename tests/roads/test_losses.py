@@ -122,6 +122,7 @@ def test_what_no_later_cell_needs_is_a_note(rider: Rider, helper: Path) -> None:
     assert "budget (helper.Budget) could not be restored" in describe(view)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "needs",
     [

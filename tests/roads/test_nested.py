@@ -219,6 +219,7 @@ def test_a_notebook_that_runs_itself_stops_somewhere(rider: Rider, monkeypatch: 
     assert "nested more than" in view["error"]["message"]
 
 
+@pytest.mark.thorough
 def test_a_worker_runs_parent_and_children(rider: Rider, wait_until: Any) -> None:
     asking_child(rider)
     with lab(rider.queue.settings, rider.folder) as store:

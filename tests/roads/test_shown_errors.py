@@ -16,6 +16,7 @@ def is_mark(cell: nbformat.NotebookNode) -> bool:
     return "papermill-error-cell-tag" in cell.metadata.get("tags", [])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_plain_cell_fails_where_papermill_fails(rider: Rider, case: Case) -> None:
     write_files(rider.folder)
@@ -29,6 +30,7 @@ def test_a_plain_cell_fails_where_papermill_fails(rider: Rider, case: Case) -> N
     assert sum(map(is_mark, rider.output().cells)) == (2 if case.exit_code else 0)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name", ["%run of a script", "run_cell", "%%capture", "showtraceback", "a message of its own"])
 def test_a_step_has_not_finished(rider: Rider, name: str) -> None:
     write_files(rider.folder)

@@ -41,6 +41,7 @@ def test_many_small_outputs_arrive_whole_and_in_order(rehearse: Any) -> None:
     assert printed.split() == shown
 
 
+@pytest.mark.thorough
 def test_an_image_of_fifty_megabytes(rehearse: Any, tmp_path: Path) -> None:
     rehearsal = rehearse(
         "from IPython.display import display\nimport base64\n"

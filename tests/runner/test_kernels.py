@@ -214,6 +214,7 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.every(2)
 @pytest.mark.usefixtures("operated")
 @pytest.mark.parametrize("kernel", ["python3", "far", "templated"])
 def test_no_kernel_gets_a_secret_of_the_operator_and_each_gets_the_users(

@@ -46,6 +46,7 @@ def _shown(cell: Any) -> list[str]:
     ]
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("what", CELLS)
 @pytest.mark.parametrize("header", ["%%step s", "%%setup"])
 def test_a_cell_shows_what_it_shows_without_its_header(header: str, what: str, rehearse: Any) -> None:

@@ -219,6 +219,7 @@ def test_a_notebook_sees_the_same_kernel(run_otherwise: Any, rehearse: Any, tmp_
     assert different == {}
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize(("run_otherwise", "name"), SLICE, indirect=["run_otherwise"])
 def test_a_notebook_shows_the_same(name: str, run_otherwise: Any, rehearse: Any) -> None:
     pytest.importorskip("pandas")

@@ -29,6 +29,7 @@ def test_a_numpy_formatter_of_the_notebook_survives_a_pause(rehearse: Any) -> No
     assert rehearsal.text(2) == "array([<1.2>])"
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     "before",
     [

@@ -101,6 +101,7 @@ def test_steps_pause_and_go_on(supply: Supply, rehearse: Any) -> None:
     assert len(set(rehearsal.log.pids)) == 2
 
 
+@pytest.mark.every(2)
 def test_everything_is_printed_and_flushed(supply: Supply, rehearse: Any, tmp_path: Path) -> None:
     rehearsal = rehearse(
         "import os, subprocess, sys\nos.write(1, b'from C\\n')\nprint('out')\nprint('err', file=sys.stderr)\nsys.stdout.flush()\n"
@@ -119,6 +120,7 @@ def test_everything_is_printed_and_flushed(supply: Supply, rehearse: Any, tmp_pa
     assert (tmp_path / "bye.txt").read_text() == "bye"
 
 
+@pytest.mark.every(2)
 def test_an_interrupt_reaches_the_cell(supply: Supply, rehearse: Any) -> None:
     rehearsal = rehearse("import time\nprint('now', flush=True)\ntime.sleep(60)")
     rehearsal.control = Control()
@@ -130,6 +132,7 @@ def test_an_interrupt_reaches_the_cell(supply: Supply, rehearse: Any) -> None:
     assert rehearsal.document.cells[0].outputs[-1].ename == "KeyboardInterrupt", "a kernel that was killed shows none"
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("code", "says"), [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "SIGKILL")])
 def test_a_death_is_noticed_at_once(supply: Supply, rehearse: Any, code: str, says: str) -> None:
     rehearsal = rehearse(f"import os\n{code}")
@@ -137,6 +140,7 @@ def test_a_death_is_noticed_at_once(supply: Supply, rehearse: Any, code: str, sa
         rehearsal.run(supply=supply)
 
 
+@pytest.mark.every(2)
 def test_two_kernels_draw_different_numbers(supply: Supply, rehearse: Any) -> None:
     code = "import random, uuid, numpy as np\nprint(random.random(), np.random.rand(), uuid.uuid4(), np.random.default_rng().random())"
     drawn = []
@@ -148,6 +152,7 @@ def test_two_kernels_draw_different_numbers(supply: Supply, rehearse: Any) -> No
     assert len(set(drawn)) == 8
 
 
+@pytest.mark.every(2)
 def test_work_in_many_threads_and_processes(supply: Supply, rehearse: Any) -> None:
     rehearsal = rehearse(
         "import numpy as np, asyncio\nfrom concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor\n"
@@ -160,6 +165,7 @@ def test_work_in_many_threads_and_processes(supply: Supply, rehearse: Any) -> No
     assert (rehearsal.text(0), rehearsal.text(1)) == ("64000000\n45\n45\n", "awaited\n")
 
 
+@pytest.mark.every(2)
 def test_another_environments_python(
     supply: Supply, rehearse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def test_chunks_beyond_their_rate_are_read_later_and_hold_up_nobody_else(
     assert stage.resume_data(first)["body"] == "5" * 20
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the files of a process")
 def test_more_connections_than_a_process_may_have_open_fill_no_log(
     settings: Settings, tmp_path: Path, send: "Send", crowd: ExitStack, wait_until: WaitUntil

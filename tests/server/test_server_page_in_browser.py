@@ -275,6 +275,7 @@ EVIDENCE = (
 )
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("look", ["wide", "dark", "phone"])
 def test_axe_finds_nothing_on_any_face_of_the_page(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
@@ -323,6 +324,7 @@ MANY = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("look", ["wide", "dark-phone", "without-javascript"])
 def test_all_errors_are_listed_first_and_lead_to_their_fields(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str
@@ -438,6 +440,7 @@ def test_what_has_changed_stands_beside_what_was_shown(
     assert found_by_axe(page) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("look", ["dark-phone", pytest.param("wide", marks=pytest.mark.slow)])
 def test_the_oddest_question_fits_and_can_be_answered_with_the_keyboard(
     open_page: "Callable[..., Page]", stage: "Stage", base: str, look: str

@@ -172,6 +172,7 @@ def test_nothing_of_jupyter_is_served_to_a_user_who_is_signed_in(send: "Send", s
             assert b"hidden" not in (answer.body or b"")
 
 
+@pytest.mark.thorough
 def test_what_the_login_page_and_the_panel_need_is_served(send: "Send", served: tuple[str, str]) -> None:
     base, token = served
 
@@ -181,6 +182,7 @@ def test_what_the_login_page_and_the_panel_need_is_served(send: "Send", served: 
     assert send("GET", f"{base}api/events/subscribe", headers={"Authorization": f"token {token}"}).code == 400
 
 
+@pytest.mark.thorough
 def test_no_rule_of_the_served_application_is_unexpected(settings: Settings, tmp_path: Path) -> None:
     environment = {**os.environ, "PAUSEFLOW_DATA_DIR": str(settings.data_dir), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
 
@@ -225,6 +227,7 @@ def test_each_answer_that_a_stopping_server_has_settled_gets_its_reply(stage: "S
     assert len(settled) >= 10
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_calmly_and_says_goodbye(queue: Queue, start: Start, how: signal.Signals) -> None:
     process = start()
@@ -239,6 +242,7 @@ def test_it_ends_calmly_and_says_goodbye(queue: Queue, start: Start, how: signal
     assert queue.live_server_url() is None
 
 
+@pytest.mark.thorough
 def test_settings_of_every_kind_reach_the_server(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "SMTP_PORT": "2525",
@@ -255,6 +259,7 @@ def test_settings_of_every_kind_reach_the_server(start: Start, monkeypatch: pyte
     assert "error" not in process.communicate(timeout=120)[1]
 
 
+@pytest.mark.thorough
 def test_a_port_in_use_is_an_error(start: Start, base: str) -> None:
     process = start(int(base.rpartition(":")[2]))
 
@@ -290,6 +295,7 @@ def test_health_is_200_only_once_its_worker_takes_jobs(
     ready_line(process)
 
 
+@pytest.mark.thorough
 def test_a_worker_that_crashed_makes_it_degraded_until_another_takes_jobs(
     queue: Queue, send: "Send", start: Start, wait_until: Callable[..., None]
 ) -> None:
@@ -322,6 +328,7 @@ def test_a_worker_that_is_starting_is_waited_for(queue: Queue) -> None:
         require_worker(queue, patience_seconds=0.2)
 
 
+@pytest.mark.thorough
 def test_its_worker_is_alive_when_it_is_ready_and_gone_when_it_was_killed(
     queue: Queue, start: Start, wait_until: Callable[..., None]
 ) -> None:

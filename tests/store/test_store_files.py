@@ -13,8 +13,6 @@ from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[impor
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.store.files import Files
 
-pytestmark = pytest.mark.one_python("what happens to files")
-
 
 @pytest.fixture(params=["folder", "file-url", "memory"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:

@@ -191,7 +191,6 @@ def test_an_older_store_gets_the_index_with_what_is_in_it(
     assert (before, sorted(after)) == (["f" * 12], ["e" * 12, "f" * 12])
 
 
-@pytest.mark.one_python("the database answers")
 def test_a_search_that_finds_little_is_answered_by_the_index(sqlite_settings: Settings) -> None:
     engine = open_engine(sqlite_settings.db)
     migrate(engine)

@@ -11,8 +11,6 @@ from pauseflow_nb.store import changes, executions, listing, suspensions
 from pauseflow_nb.store.database import open_engine, reading, transaction
 from pauseflow_nb.store.migrate import migrate
 
-pytestmark = pytest.mark.one_python("the database answers")
-
 
 def plans(engine: sa.Engine, call: Callable[[sa.Connection], Any]) -> list[str]:
     """The plans of all that a function asks."""
