@@ -174,7 +174,11 @@ def sqlite_settings(tmp_path: Path) -> Settings:
     return Settings.load(flags={"data_dir": make_store(tmp_path / "data")}, environment={})
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+#: `make test` runs half of the tests on PostgreSQL, too, and `make test-slow` the others.
+ON_POSTGRESQL = pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.every(2)])
+
+
+@pytest.fixture(params=["sqlite", ON_POSTGRESQL])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty store, once on each database."""
     if request.param == "sqlite":

@@ -52,7 +52,7 @@ def filled(hint: Any) -> st.SearchStrategy[Any]:
     return st.dictionaries(inner[0], inner[1], max_size=2)
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("cls", messages, ids=lambda cls: cls.__name__)
 @given(data=st.data())
 def test_every_message_comes_back_equal(cls: type[Message], data: st.DataObject) -> None:

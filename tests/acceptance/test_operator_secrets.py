@@ -290,7 +290,7 @@ def state_of(browser: Browser, execution: str) -> str | None:
     return state if state in {"completed", "failed"} else None
 
 
-@pytest.mark.every(2)
+@pytest.mark.thorough
 @pytest.mark.parametrize("given", [True, False], ids=["given", "generated"])
 def test_only_a_token_that_the_server_made_is_printed(pauseflow: Pauseflow, given: bool) -> None:
     if given:

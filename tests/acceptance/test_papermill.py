@@ -228,6 +228,7 @@ def test_a_kernel_that_dies_leaves_what_its_cell_showed(pauseflow: Pauseflow, tm
     assert ended.notebook.cells[0].outputs[0].text == "alive\n"
 
 
+@pytest.mark.thorough
 def test_papermill_loads_the_engine_without_paying_for_it() -> None:
     code = "import papermill, sys; print([m for m in sys.modules if m.startswith(('pauseflow_nb', 'sqlalchemy', 'pydantic'))])"
     loaded = subprocess.run(

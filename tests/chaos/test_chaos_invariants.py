@@ -125,6 +125,7 @@ def _lose_notebook(planted: Planted) -> None:
     planted.sql(f"UPDATE executions SET document = '{planted.execution}/x.ipynb'")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("plant", "sentence"),
     [

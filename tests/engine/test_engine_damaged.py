@@ -83,7 +83,7 @@ def test_it_is_shown_with_its_reason_and_the_rest_is_there(stage: Stage) -> None
     json.loads(dump_compact(list(shown.values())))
 
 
-@pytest.mark.every(2)
+@pytest.mark.thorough
 def test_the_clock_goes_on_with_the_others(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     # One after the other: what breaks the settling of several together would hide what another one does to it.
     for damage, execution in damaged(stage).items():

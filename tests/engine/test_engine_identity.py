@@ -118,7 +118,7 @@ def test_two_at_once_are_one_person(stage: Stage) -> None:
         ]
 
 
-@pytest.mark.every(2)
+@pytest.mark.thorough
 def test_two_processes_at_once_are_one_person(stage: Stage, environment_of_store: dict[str, str]) -> None:
     execution = stage.suspended(approvals=2)
     people = [("user:bob", "login"), ("user:Bob", "account"), ("user:root", "account", "sudo by bob")]

@@ -24,6 +24,7 @@ def test_an_execution_that_has_ended_keeps_its_notebook(stage: Stage) -> None:
     assert b"%%step last" in stage.queue.document(execution)
 
 
+@pytest.mark.every(2)
 def test_an_execution_that_has_suspended_keeps_its_notebook(stage: Stage) -> None:
     with lose_reply(stage.queue.engine, when=lambda: stage.queue.list()[0]["state"] == "suspended") as lost:
         execution = stage.suspended()

@@ -40,7 +40,7 @@ print(json.dumps(answers))
 """
 
 
-@pytest.mark.every(2)
+@pytest.mark.thorough
 def test_senders_in_several_processes(stage: Stage, settings: Settings) -> None:
     import json
 

@@ -40,6 +40,7 @@ class Attempts:
         raise KernelDied(-9)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("is_answered", [False, True])
 @pytest.mark.parametrize("end", _ENDS)
 def test_it_is_the_question_that_was_answered_and_no_pause_after_it(stage: Stage, end: str, is_answered: bool) -> None:

@@ -366,6 +366,7 @@ def test_callbacks_against_a_cancel(stage: Stage) -> None:
         assert {status for status, _ in answers[1:]} <= {200, 410}
 
 
+@pytest.mark.every(2)
 def test_a_callback_at_the_very_end_of_the_step_is_not_lost(stage: Stage) -> None:
     for _ in range(15):
         execution = stage.start("%%step ask", "%%step last")

@@ -8,7 +8,7 @@ from kernel.by_hand import ByHand, fill, problems, texts
 from traitlets import TraitError
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("row", list(rows()), ids=lambda row: row.name)
 def test_a_form_of_widgets_answers_as_the_table_says(kernel: Any, row: Row) -> None:
     kernel.run(row.source)

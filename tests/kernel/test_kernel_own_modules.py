@@ -43,7 +43,7 @@ def forget_modules() -> None:
         del sys.modules[name]
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(5)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("made", ["", "\nimport helper", "\nfrom helper import find", "\nlook = lambda: helper.find()"])
 def test_no_variable_is_missing_when_a_module_of_the_users_looks_for_it(

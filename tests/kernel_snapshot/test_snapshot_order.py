@@ -44,6 +44,7 @@ def kernels(tmp_path: Path, alike: Nurseries) -> Kernels:
     return Kernels(tmp_path, str(tmp_path / "snapshots"), alike)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("how", MAKERS)
 def test_a_set_keeps_its_order_however_it_came_about(how: str, kernels: Kernels) -> None:
     saved = kernels.save(f"{MAKERS[how]}\norder = list(s); kind = type(s)")

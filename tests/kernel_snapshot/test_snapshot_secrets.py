@@ -96,6 +96,7 @@ AS_TEXT = {
 }
 
 
+@pytest.mark.thorough
 def test_what_holds_the_text_of_a_secret_is_refused_and_the_rest_is_saved(kernels: Kernels) -> None:
     made = {f"x{number}": source for number, source in enumerate(AS_TEXT.values())}
     cells = [re.sub(r"\bx\b", name, source) for name, source in made.items()]
@@ -107,6 +108,7 @@ def test_what_holds_the_text_of_a_secret_is_refused_and_the_rest_is_saved(kernel
     kernels.restore(saved, "assert other == [1] and key")
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("source", "fate"),
     [("head = {'Authorization': f'Bearer {key}'}", "replayed"), ("head = {}\nhead['A'] = f'Bearer {key}'", "replayed")],

@@ -361,7 +361,7 @@ SETTINGS = {
 LIBRARIES = ("numpy", "pandas", "polars", "sklearn", "matplotlib")
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(3)
 @pytest.mark.parametrize("what", SETTINGS)
 def test_a_setting_comes_back(what: str, kernels: Kernels) -> None:
     for library in LIBRARIES:
@@ -379,6 +379,7 @@ def test_a_setting_comes_back(what: str, kernels: Kernels) -> None:
     ] == []
 
 
+@pytest.mark.thorough
 def test_a_setting_is_still_there_after_a_second_pause(kernels: Kernels) -> None:
     pytest.importorskip("pandas")
     make = "import pandas as pd\ndef fmt(v): return f'<{v:.0f}>'\npd.options.display.float_format = fmt\n%alias hello echo hello"

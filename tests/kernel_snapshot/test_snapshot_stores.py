@@ -89,6 +89,7 @@ def test_file_urls_are_local_folders(shell: Any, tmp_path: Path) -> None:
     assert (tmp_path / "s" / saved.ref.name).exists()
 
 
+@pytest.mark.thorough
 def test_kernels_that_save_at_once_into_one_folder_do_not_disturb_each_other(kernels: Kernels) -> None:
     pytest.importorskip("numpy")
     base = kernels.save("import numpy as np\na = np.arange(500_000.)")

@@ -51,6 +51,7 @@ def test_a_notification_goes_when_somebody_else_has_answered(still_lab: Lab, pag
     expect(toast).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_no_notification_appears_while_the_panel_is_seen(still_lab: Lab, page: Any) -> None:
     workflows = Workflows(page).open(still_lab)
     suspend(still_lab.queue(), "seen", notebook="/work/seen.ipynb")

@@ -219,6 +219,7 @@ def test_a_rerun_and_a_delay_have_their_own_buttons(by_hand: Callable[..., Noteb
     shoot(page, "byhand-delay")
 
 
+@pytest.mark.thorough
 def test_a_pause_within_a_step_goes_on_after_approve(by_hand: Callable[..., Notebook], shoot: Shoot, page: Any) -> None:
     hold = "%%step hold\nprint('asking')\nprint('got', flow.pause('1h', schema=int, title='How many?') + 1)"
     notebook = by_hand("hold.ipynb", LOAD, hold, "%%step after\nprint('over')")

@@ -33,6 +33,7 @@ def run_all(still_lab: Lab, page: Any) -> Callable[..., Notebook]:
     return run
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("typed", "expected"), [("", "None"), ("looks good", "looks good")])
 def test_the_first_example_goes_on_after_approve(run_all: Callable[..., Notebook], typed: str, expected: str) -> None:
     notebook = run_all(f"first-{bool(typed)}.ipynb", *blocks("docs/steps.md", *FIRST))
@@ -74,6 +75,7 @@ def test_the_example_of_a_schema_gets_an_instance(run_all: Callable[..., Noteboo
     shoot(page, "byhand-docs-answered")
 
 
+@pytest.mark.thorough
 def test_the_example_that_asks_again_ends_when_it_has_its_answer(run_all: Callable[..., Notebook]) -> None:
     notebook = run_all("again.ipynb", FIRST[0], *blocks("docs/reference/flow.md", "%%step confirm"), "print('done')")
     notebook.button(2, "Submit").click(timeout=LONG)

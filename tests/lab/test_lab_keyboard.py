@@ -187,6 +187,7 @@ def test_details_have_the_focus_and_give_it_back(still_lab: Lab, workflows: Work
     expect(workflows.row("back-2.ipynb")).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_the_command_that_shows_the_panel_gives_it_the_focus(workflows: Workflows) -> None:
     workflows.hide()
     workflows.show()

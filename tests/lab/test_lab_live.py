@@ -12,6 +12,7 @@ expect: Any = pytest.importorskip("playwright.sync_api").expect
 pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
 
 
+@pytest.mark.thorough
 def test_a_change_by_another_process_shows_without_asking_again_and_again(still_lab: Lab, page: Any) -> None:
     queue = still_lab.queue()
     workflows = Workflows(page).open(still_lab)

@@ -77,6 +77,7 @@ def test_a_store_out_of_reach_is_said_with_a_way_out(still_lab: Lab, page: Any, 
     expect(workflows.panel.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_waiting_for_the_server_shows_that_something_comes(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     page.route("**/pauseflow/api/executions?*", lambda route: None)
     workflows = Workflows(page).open(still_lab)

@@ -67,6 +67,7 @@ def test_a_badge_counts_the_runs_of_a_step_as_it_goes_on(lab: Lab, page: Any, sh
     expect(workflows.panel.locator(".pf-details")).to_contain_text("run 3 of 10")
 
 
+@pytest.mark.thorough
 def test_a_parameter_that_cannot_be_read_is_said_beside_it(lab: Lab, page: Any, shoot: Shoot) -> None:
     lab.notebook("typed.ipynb", "1", parameters="ratio = 0.5  # share of wines\nfolder = None\ntext = 'a#b'")
     workflows = Workflows(page).open(lab, "typed.ipynb")

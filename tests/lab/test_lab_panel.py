@@ -162,6 +162,7 @@ def test_cancel_asks_why_and_says_so(still_lab: Lab, page: Any, shoot: Shoot) ->
     shoot(page, "panel-cancelled")
 
 
+@pytest.mark.thorough
 def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Shoot) -> None:
     lab.notebook(
         "flaky.ipynb",
@@ -182,6 +183,7 @@ def test_what_failed_says_why_and_can_be_retried(lab: Lab, page: Any, shoot: Sho
     expect(card.locator(".pf-state")).to_have_text("Completed", timeout=LONG)
 
 
+@pytest.mark.thorough
 def test_an_execution_that_failed_goes_on_with_the_notebook_as_it_was_corrected(
     lab: Lab, page: Any, shoot: Shoot
 ) -> None:
@@ -312,6 +314,7 @@ def test_the_link_for_others_is_copied(still_lab: Lab, page: Any) -> None:
     assert "/pauseflow/approve/" in page.evaluate("navigator.clipboard.readText()")
 
 
+@pytest.mark.thorough
 def test_two_tabs_show_the_same_and_one_answer_counts(
     still_lab: Lab, page: Any, second_page: Any, shoot: Shoot
 ) -> None:
@@ -349,6 +352,7 @@ def test_an_answer_that_comes_too_late_says_so(still_lab: Lab, second_page: Any)
     expect(workflows.open_card(f"{late}.ipynb").get_by_role("alert")).to_contain_text("cancelled")
 
 
+@pytest.mark.thorough
 def test_a_question_is_sent_back_with_a_comment(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     queue = still_lab.queue()
     allow, labels = ["resume", "send_back"], {"send_back": "Rework"}

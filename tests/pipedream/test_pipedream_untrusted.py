@@ -230,6 +230,7 @@ def test_two_accounts_of_one_app_are_two_secrets(tmp_path: Path) -> None:
 LONG = MOST_CHARACTERS // 4
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "code",
     [

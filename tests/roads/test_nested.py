@@ -55,6 +55,7 @@ def test_a_step_waits_for_its_notebook_and_sees_its_exports(rider: Rider) -> Non
     assert "Continued by the end of its notebooks" in shown(rider.output())
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("first", ["north", "south"])
 def test_two_notebooks_of_one_step_are_answered_in_either_order(rider: Rider, first: str) -> None:
     asking_child(rider)

@@ -194,6 +194,7 @@ Rehearsal(Path(sys.argv[1]), [new_code_cell(busy)]).run()
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_killed_runner_leaves_no_kernel_even_if_it_never_looks_up(tmp_path: Path, wait_until: Any) -> None:
     here = str(Path(__file__).parent)

@@ -86,6 +86,7 @@ def test_a_notebook_sees_the_same_process(supply: Supply, rehearse: Any, tmp_pat
     assert json.loads(seen.text(0)) == json.loads(expected.text(0))
 
 
+@pytest.mark.every(2)
 def test_steps_pause_and_go_on(supply: Supply, rehearse: Any) -> None:
     rehearsal = rehearse(
         "from pauseflow_nb import flow, steps\nimport numpy as np\ndata = np.arange(5)",

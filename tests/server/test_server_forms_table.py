@@ -38,7 +38,7 @@ def id_of(name: str) -> str:
 
 
 # To collect and to report a test takes as long as a row: each row is one test, which answers in all ways.
-@pytest.mark.every(4)
+@pytest.mark.every(8)
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_answered_on_the_page_as_a_form_of_the_api_and_as_json(
     row: Row, served: tuple[Stage, str], send: "Send"

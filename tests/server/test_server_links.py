@@ -191,6 +191,7 @@ def _post(url: str) -> int:
             return refused.code
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", ["forged", "other action", "other key", "cut", "empty", "bytes", "gone"])
 def test_unknown_links_all_look_the_same(send: "Send", stage: "Stage", base: str, method: str, kind: str) -> None:

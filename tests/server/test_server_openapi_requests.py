@@ -56,7 +56,7 @@ def _with_notebook(folder: Path) -> Path:
     return folder / "work"
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
 @API.parametrize()
 @effort(

@@ -227,7 +227,7 @@ def test_each_answer_that_a_stopping_server_has_settled_gets_its_reply(stage: "S
     assert len(settled) >= 10
 
 
-@pytest.mark.every(2)
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_calmly_and_says_goodbye(queue: Queue, start: Start, how: signal.Signals) -> None:
     process = start()
@@ -269,6 +269,7 @@ def test_a_port_in_use_is_an_error(start: Start, base: str) -> None:
     assert "is taken by another program" in err
 
 
+@pytest.mark.thorough
 def test_health_is_200_only_once_its_worker_takes_jobs(
     queue: Queue, send: "Send", start: Start, wait_until: Callable[..., None]
 ) -> None:
