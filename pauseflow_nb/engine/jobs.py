@@ -109,7 +109,7 @@ class Jobs:
         Raises:
             StoreUnavailable: If the store cannot be read.
         """
-        return bool(self._list_names(executor, limit=1))
+        return bool(self._list_names(status="PENDING", executor_id=executor, limit=1))
 
     def list_under_way(self, executor: str) -> list[tuple[str, int, int]]:
         """List the jobs that a process has, as far as the database knows: execution, segment and job of each.
@@ -117,20 +117,28 @@ class Jobs:
         Raises:
             StoreUnavailable: If the store cannot be read.
         """
-        return [_parse_name(name) for name in self._list_names(executor)]
+        return [_parse_name(name) for name in self._list_names(status="PENDING", executor_id=executor)]
 
-    def _list_names(self, executor: str, limit: int | None = None) -> list[str]:
+    def list_ended(self, jobs: Iterable[tuple[str, int, int]]) -> set[tuple[str, int, int]]:
+        """Find those of some jobs that neither wait nor run.
+
+        Raises:
+            StoreUnavailable: If the store cannot be read.
+        """
+        names = {name_job(*job): job for job in jobs}
+        if not names:
+            return set()
+        waiting_or_running = self._list_names(status=["DELAYED", "ENQUEUED", "PENDING"], workflow_ids=list(names))
+        return {job for name, job in names.items() if name not in waiting_or_running}
+
+    def _list_names(self, **which: Any) -> set[str]:
         self._open()
         assert self._client is not None
         try:
-            found = self._client.list_workflows(
-                status="PENDING", executor_id=executor, limit=limit, load_input=False, load_output=False
-            )
+            found = self._client.list_workflows(load_input=False, load_output=False, **which)
         except sa.exc.SQLAlchemyError as problem:
-            raise StoreUnavailable(
-                describe_database(self._engine), f"the jobs of {executor} cannot be read"
-            ) from problem
-        return [job.workflow_id for job in found]
+            raise StoreUnavailable(describe_database(self._engine), "the jobs cannot be read") from problem
+        return {job.workflow_id for job in found}
 
     def ready(self, change: Callable[[], T]) -> T:
         """Call a function that may queue a job; if DBOS is not loaded yet, load it and call the function again.

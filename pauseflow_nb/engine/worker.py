@@ -31,7 +31,7 @@ from pauseflow_nb.runner.kernels.keeper import Keeper
 from pauseflow_nb.runner.kernels.source import Supply
 from pauseflow_nb.runner.segment import run_segment
 from pauseflow_nb.settings import Settings
-from pauseflow_nb.store import executions
+from pauseflow_nb.store import executions, segments
 from pauseflow_nb.store.database import describe_database, reading
 from pauseflow_nb.store.executions import Row
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 #: Seconds that a stopping worker waits for running cells before it kills their kernels.
 DRAIN_SECONDS = 20
 _SWEEP_SECONDS = 0.25
-#: Seconds between two looks for jobs that this worker has in the database, and does not run.
+#: Seconds between two looks for jobs that this worker has in the database and does not run, and for segments without one.
 _LOST_JOBS_SECONDS = 5.0
 _OUTCOME_SECONDS = 60.0
 # Seconds before DBOS stops waiting at which the kernels are killed, so that the segments are released in time.
@@ -117,6 +117,8 @@ class _Worker:
         self._outage = Outage(log, "the clock waits for the store")
         #: Jobs that the database says this worker has, and that it did not run at the last look.
         self._not_running: set[tuple[str, int, int]] = set()
+        #: Segments that ran at the last look although their jobs had ended.
+        self._without_job: set[tuple[str, int, int]] = set()
         self._looked_at = time.monotonic()
         self._is_draining = False
         #: Whether DBOS is gone: what a job does from now on cannot be recorded.
@@ -216,6 +218,7 @@ class _Worker:
             if time.monotonic() - self._looked_at >= _LOST_JOBS_SECONDS:
                 self._looked_at = time.monotonic()
                 self._replace_lost_jobs(dbos)
+                self._replace_ended_jobs()
         except PauseflowError as problem:
             self._outage.failed(problem)
         else:
@@ -237,6 +240,20 @@ class _Worker:
             self._segments.queue_again(execution, n, job)
             jobs.forget(execution, [(n, job)])
         self._not_running = not_running
+
+    def _replace_ended_jobs(self) -> None:
+        """Queue segments again that nobody runs: their jobs have ended, and they have not.
+
+        DBOS gives a job up that too many workers have died with, and an earlier version could lose one.
+        """
+        with reading(self._queue.engine) as connection:
+            running = segments.list_run_by_jobs(connection)
+        # Read after the segments: a job that ends between the two has ended its segment, too, at the next look.
+        without_job = self._queue.jobs.list_ended(running)
+        for execution, n, job in without_job & self._without_job:
+            log.warning("the job of %s/%s ended before its segment did: it is queued again", execution, n)
+            self._segments.queue_again(execution, n, job)
+        self._without_job = without_job
 
     def _run_kernel_bound(self) -> None:
         """Check the kept kernels, and run the kernel-bound executions that were answered."""

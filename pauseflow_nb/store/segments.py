@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
-from pauseflow_nb.store import executions
+from pauseflow_nb.store import executions, tables
 from pauseflow_nb.store.database import build_locks, lock_row, name_ids, name_keys, now, select_among
 from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.tables import segments, steps
@@ -159,6 +159,24 @@ def list_jobs(connection: sa.Connection, execution: str) -> list[tuple[int, int]
     """List the possible jobs of its segments: number of the segment, and how often it was queued before."""
     found = connection.execute(sa.select(segments.c.n, segments.c.job).where(segments.c.execution == execution))
     return [(n, job) for n, last in found for job in range(last + 1)]
+
+
+def list_run_by_jobs(connection: sa.Connection, limit: int = 1000) -> list[tuple[str, int, int]]:
+    """List segments that run as jobs, not attached to a process, the oldest executions first.
+
+    Returns:
+        Execution, number of the segment, and how often it was queued before.
+    """
+    is_current = sa.and_(tables.executions.c.id == segments.c.execution, tables.executions.c.segment == segments.c.n)
+    found = connection.execute(
+        sa.select(segments.c.execution, segments.c.n, segments.c.job)
+        .join(tables.executions, is_current)
+        .where(tables.executions.c.state.in_(("running", "paused")), tables.executions.c.attached_to.is_(None))
+        .where(segments.c.state == "running")
+        .order_by(tables.executions.c.created_at)
+        .limit(limit)
+    )
+    return [(execution, n, job) for execution, n, job in found]
 
 
 def list_snapshots(connection: sa.Connection, execution: str) -> set[str]:

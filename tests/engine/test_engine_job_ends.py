@@ -23,8 +23,10 @@ from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.worker import run_worker
 from pauseflow_nb.settings import Settings
 from pauseflow_nb.store.database import reading
+from pauseflow_nb.engine import worker
 
-execution, left, how, *texts = sys.argv[1:]
+worker._LOST_JOBS_SECONDS = 0.5
+execution, left, how, ended, *texts = sys.argv[1:]
 refusals = [None] * int(left)
 settings, stop = Settings.load(), threading.Event()
 queue = Queue.open(settings)
@@ -42,7 +44,7 @@ schema = "pauseflow_dbos." if queue.engine.dialect.name == "postgresql" else ""
 def has_unended_jobs():
     with reading(queue.engine) as connection:
         statuses = connection.execute(sa.text(f"SELECT status FROM {schema}workflow_status")).scalars()
-        return set(statuses) != {"SUCCESS"}
+        return not set(statuses) <= {"SUCCESS", ended}
 
 def end():
     while queue.state(execution) != "completed" or refusals or has_unended_jobs():
@@ -54,9 +56,9 @@ run_worker(settings, stop=stop, drain_seconds=5)
 """
 
 
-def work(environment: dict[str, str], execution: str, *arguments: str) -> str:
+def work(environment: dict[str, str], execution: str, left: str, how: str, *texts: str, ended: str = "SUCCESS") -> str:
     """Run a worker to its end, and return what it logs."""
-    command = [sys.executable, "-c", WORKS, execution, *arguments]
+    command = [sys.executable, "-c", WORKS, execution, left, how, ended, *texts]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -69,17 +71,28 @@ def list_jobs(stage: Stage) -> set[str]:
         return set(connection.execute(sa.text(f"SELECT status FROM {schema}workflow_status")).scalars())
 
 
+def claim_as_dead(stage: Stage, execution: str) -> None:
+    """Begin the first segment of an execution as a worker that is dead."""
+    with transaction(stage.queue.engine) as connection:
+        segment = segments.lock(connection, execution, 0)
+        assert segment is not None
+        segments.claim(connection, segment, "host:1:dead")
+        executions.set_state(connection, execution, "running")
+
+
+def set_jobs(stage: Stage, status: str) -> None:
+    schema = f"{DBOS_SCHEMA}." if stage.queue.engine.dialect.name == "postgresql" else ""
+    with transaction(stage.queue.engine) as connection:
+        connection.execute(sa.text(f"UPDATE {schema}workflow_status SET status = :status"), {"status": status})
+
+
 @pytest.mark.parametrize("leave", [Segments.pass_on, Segments.queue_again])
 def test_a_job_taken_over_from_a_dead_process_is_queued_again_if_it_cannot_run_now(
     stage: Stage, leave: Callable[[Segments, str, int, int], None]
 ) -> None:
     """For example because the worker that received it is full, or is about to end."""
     execution = stage.queue.start(plan("1"))
-    with transaction(stage.queue.engine) as connection:
-        segment = segments.lock(connection, execution, 0)
-        assert segment is not None
-        segments.claim(connection, segment, "host:1:dead")
-        executions.set_state(connection, execution, "running")
+    claim_as_dead(stage, execution)
 
     worker = Segments(stage.queue, ME, run=stage.script)
     leave(worker, execution, 0, 0)
@@ -134,3 +147,17 @@ def test_a_job_that_its_worker_never_received_is_queued_again(
 
     assert f"{execution}/0 was given to this worker and never began" in logged
     assert list_jobs(stage) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"])
+def test_a_segment_whose_job_has_ended_without_it_is_queued_again(
+    stage: Stage, environment_of_store: dict[str, str], status: str
+) -> None:
+    """Its worker died, and DBOS has given the job up, or an earlier version has lost it."""
+    execution = stage.queue.start(plan("1"))
+    claim_as_dead(stage, execution)
+    set_jobs(stage, status)
+    logged = work(environment_of_store, execution, "0", "goes on", ended=status)
+
+    assert f"the job of {execution}/0 ended before its segment did" in logged
+    assert stage.queue.state(execution) == "completed"
