@@ -350,6 +350,17 @@ SETTINGS = {
         "import warnings\ncatching = warnings.catch_warnings(record=True); seen = catching.__enter__(); warnings.simplefilter('always')",
         "import warnings\nwarnings.warn('x'); assert len(seen) == 1\ncatching.__exit__(None, None, None); warnings.warn('x'); assert len(seen) == 1",
     ),
+    "variables that are the lists and dicts of Python itself": (
+        "import gc, sys, warnings\npath, arguments, modules, filters = sys.path, sys.argv, sys.modules, warnings.filters\npath.append('/pf')",
+        (
+            "import sys, warnings\nassert path is sys.path and arguments is sys.argv and modules is sys.modules and filters is warnings.filters\n"
+            "assert '/pf' in sys.path"
+        ),
+    ),
+    "the width of the terminal": (
+        "import os, shutil\nos.environ['COLUMNS'] = '211'",
+        "import shutil\nassert shutil.get_terminal_size().columns == 211",
+    ),
     "a macro": (
         "a = 4\n%macro again 1",
         "assert type(again).__name__ == 'Macro'",

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import re
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
 #: Attribute of a shell with the names of modules that were loaded before its first cell.
 _LOADED_BEFORE = "_pauseflow_loaded_before"
+#: Attribute of a shell with the time before its first cell.
+_STARTED = "_pauseflow_started"
 
 #: Modules that other parts save, or that belong to the process.
 ELSEWHERE = frozenset(
@@ -44,6 +47,18 @@ _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, 
 def note_start(shell: Any) -> None:
     """Record the modules that are loaded before the first cell of a shell."""
     setattr(shell, _LOADED_BEFORE, frozenset(sys.modules))
+    setattr(shell, _STARTED, time.time())
+
+
+def find_start_time(shell: Any) -> float:
+    """Return the time before the first cell of a shell, in seconds since 1970."""
+    return float(getattr(shell, _STARTED, 0))
+
+
+def list_imported_by_cells(shell: Any) -> list[str]:
+    """List the modules beside the notebook that were loaded after the start of the kernel."""
+    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
+    return [module for module in imports.find_users_modules() if module not in before]
 
 
 def capture_attributes(shell: Any) -> dict[str, Any]:
@@ -121,8 +136,7 @@ def _restore_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...
 
 
 def _capture_files(shell: Any) -> dict[str, Any]:
-    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
-    modules = [module for module in imports.find_users_modules() if module not in before]
+    modules = list_imported_by_cells(shell)
     return {module: (str(sys.modules[module].__file__), _digest(module)) for module in modules if read_source(module)}
 
 
@@ -191,10 +205,7 @@ def paths_of_cells(shell: Any, *, is_bound: bool) -> Iterator[tuple[str, ...]]:
 
 def _paths_of_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Find attributes that functions of modules beside the notebook change, as module and path."""
-    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
-    for module in imports.find_users_modules():
-        if module in before:
-            continue
+    for module in list_imported_by_cells(shell):
         for change in changes_by_functions(read_source(module)):
             yield from _cut(sys.modules[module], change.path)
 
