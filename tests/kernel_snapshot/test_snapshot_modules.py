@@ -195,3 +195,24 @@ def test_a_module_that_keeps_a_former_sys_path_is_said(kernels: Kernels) -> None
     ]
     assert plain["notes"] == []
     kernels.restore(plain, "import sys\nassert sys.path[-1] == '/pf'")
+
+
+def test_attributes_of_functions_and_context_variables_of_a_module_come_back(kernels: Kernels) -> None:
+    (kernels.directory / "pf_functions.py").write_text(
+        "import contextvars\nUSER = contextvars.ContextVar('USER', default='nobody')\ndef plain(a, b=1): return a, b\n"
+        "def counted():\n    counted.calls += 1\n    return counted.calls\ncounted.calls = 0\n"
+        "def kept(key):\n    kept.__dict__.setdefault('seen', []).append(key)\n    return kept.seen"
+    )
+
+    saved = kernels.save(
+        "import sys; sys.path.insert(0, '.')\nimport pf_functions\nfrom pf_functions import counted as count, kept",
+        "count(); count(); kept('a'); pf_functions.plain.note = notes = []; pf_functions.plain.__defaults__ = (9,); pf_functions.USER.set('ann')\nNone",
+    )
+
+    assert saved["notes"] == []
+    restored = kernels.restore(
+        saved,
+        "assert count() == 3 and kept('b') == ['a', 'b'] and pf_functions.plain(1) == (1, 9)\n"
+        "assert pf_functions.plain.note is notes and pf_functions.USER.get() == 'ann'",
+    )
+    assert restored["notes"] == []

@@ -301,7 +301,11 @@ def _restore_schedule(_shell: Any, name: str, value: Any) -> None:
 
 
 def _capture_pickled(_shell: Any) -> dict[str, Any]:
-    return {full_name(kind): (kind, function) for kind, function in copyreg.dispatch_table.items() if is_users(kind)}
+    return {
+        full_name(kind): (kind, function)
+        for kind, function in copyreg.dispatch_table.items()
+        if is_users(kind) or is_of_cells(function)
+    }
 
 
 def _restore_pickled(_shell: Any, _name: str, value: tuple[type, Callable[[Any], Any]]) -> None:
