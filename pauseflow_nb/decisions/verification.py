@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pauseflow_nb.decisions.digests import (
@@ -261,6 +261,9 @@ def _check_cells(statements: Sequence[Statement], now: Sequence[CellDigest]) -> 
     if not statements:
         return
     then = statements[-1].cells.read()
+    if now and not any(cell.id for cell in now):
+        yield "the cells have lost their ids, which nbformat 4.5 has: a tool saved the notebook in an earlier format"
+        now = [replace(cell, id=then[index].id if index < len(then) else "") for index, cell in enumerate(now)]
     recorded = {cell.id: cell for cell in then}
     places = {cell.id: index for index, cell in enumerate(now, 1)}
     for index, cell in enumerate(then, 1):

@@ -152,6 +152,18 @@ def test_records_that_cannot_be_read_are_named_not_raised(value: Any) -> None:
     assert problems_of(notebook)
 
 
+def test_cells_that_a_tool_saved_without_ids_are_compared_by_their_order() -> None:
+    notebook = recorded()
+    notebook["nbformat_minor"] = 4
+    for cell in notebook["cells"]:
+        del cell["id"]
+    lost = "the cells have lost their ids, which nbformat 4.5 has: a tool saved the notebook in an earlier format"
+
+    assert problems_of(notebook) == [lost]
+    changes.change_source(notebook)
+    assert problems_of(notebook) == [lost, "cell 2 (work): its source was changed"]
+
+
 def test_a_copied_card_is_compared_before_the_end_too() -> None:
     notebook = executed()
     notebook["metadata"]["pauseflow"]["decisions"] = [decided(notebook)]

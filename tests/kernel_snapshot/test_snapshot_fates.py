@@ -74,6 +74,93 @@ def test_what_a_step_put_into_a_container_is_not_replayed_without_it(kernels: Ke
     assert fate(saved, "made") == "lost"
 
 
+ACCOUNT = (
+    "import queue, sqlite3, tempfile, threading\nclass Account:\n    def __init__(self): self.lock = threading.Lock(); self.sum = 0\n"
+    "    def pay(self): self.sum += 1\n    def show(self):\n        with self.lock: return self.sum"
+)
+#: A plain cell that makes `x`, and what another cell does with it, which its statement would not do again.
+CHANGES = {
+    "a method, in a step": ("x = Account()", "%%step a\nx.pay()"),
+    "an attribute, in a step": ("x = Account()", "%%step a\nx.sum = 5"),
+    "a method whose result is kept": ("x = Account()", "result = x.pay()"),
+    "a method in a comprehension": ("x = Account()", "results = [x.pay() for _ in range(2)]"),
+    "a function that reads it": ("x = Account()\ndef pay(): x.pay()", "pay()"),
+    "a function that gets it in a step": ("x = Account()\ndef pay(account): account.sum += 1", "%%step a\npay(x)"),
+    "a handler of a step": ("x = Account()", "%%step a\ndef handler(pd): x.pay()"),
+    "another name": ("x = Account()", "y = x\ny.pay()"),
+    "an item under another name": ("x = {'a': Account()}", "y = x['a']\ny.pay()"),
+    "an item, in a step": ("x = [Account()]", "%%step a\nx[0].pay()"),
+    "a queue": ("x = queue.Queue()", "%%step a\nx.put(1)"),
+    "a queue under another name": ("x = queue.Queue()", "y = x\ny.put(1)"),
+    "an event": ("x = threading.Event()", "%%step a\nx.set()"),
+    "a lock that is held": ("x = threading.Lock()", "%%step a\nx.acquire()"),
+    "a database in memory": ("x = sqlite3.connect(':memory:')", "%%step a\nx.execute('create table t(a)')"),
+    "a transaction that is not committed": (
+        "x = sqlite3.connect('x.db')\nx.execute('create table t(a)')",
+        "x.execute('insert into t values (1)')",
+    ),
+    "a folder": (
+        "x = tempfile.TemporaryDirectory()",
+        "%%step a\nopen(x.name + '/a', 'w').close()",
+    ),
+    "data of a thread": ("x = threading.local()", "%%step a\nx.a = 1"),
+}
+
+
+def _with_account(make: str, change: str, kernels: Kernels) -> dict[str, Any]:
+    plain, _, step = change.rpartition("%%step a\n")
+    cells = {"0": ACCOUNT, "1": make, "2": change}
+    return kernels.save(ACCOUNT, make, plain + step, passed=cells, coming={"3": "x"})
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_something_else_has_changed_is_not_replayed_without_it(what: str, kernels: Kernels) -> None:
+    saved = _with_account(*CHANGES[what], kernels)
+
+    assert fate(saved, "x") == "lost"
+
+
+#: What leaves `x` as its statement makes it, or as all its statements make it.
+REPLAYS = {
+    "a method of a class that changes nothing": (
+        "class Client:\n    def __init__(self): self.lock = threading.Lock()\n    def get(self):\n        with self.lock: return 1\nx = Client()",
+        "%%step a\nx.get()",
+        "x.get() == 1",
+    ),
+    "what only reads": ("x = Account()", "%%step a\nprint(x, x.sum + 1, f'{x.sum}')", "x.sum == 0"),
+    "its lock": ("x = Account()", "%%step a\nwith x.lock: pass", "x.sum == 0"),
+    "a method, in a plain cell": ("x = Account()", "x.pay()", "x.sum == 1"),
+    "a function that nobody called": ("x = Account()\ndef pay(): x.pay()", "None", "x.sum == 0"),
+    "an empty queue": ("x = queue.Queue()", "x.put(2)", "x.get_nowait() == 2"),
+    "a lock": ("x = threading.Lock()", "%%step a\nwith x: pass", "not x.locked()"),
+    "a database in memory": (
+        "x = sqlite3.connect(':memory:')",
+        "x.execute('create table t(a)')",
+        "list(x.execute('select * from t')) == []",
+    ),
+    "a database": (
+        "x = sqlite3.connect('x.db')",
+        "x.execute('create table t(a)'); x.execute('insert into t values (1)'); x.commit()\nx.create_function('two', 0, lambda: 2)",
+        "list(x.execute('select a, two() from t')) == [(1, 2)]",
+    ),
+    "a database, in a step": (
+        "x = sqlite3.connect('x.db')",
+        "%%step a\nx.execute('create table t(a)'); x.commit()",
+        "list(x.execute('select a from t')) == []",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REPLAYS)
+def test_what_is_as_its_statements_made_it_is_replayed(what: str, kernels: Kernels) -> None:
+    make, change, check = REPLAYS[what]
+
+    saved = _with_account(make, change, kernels)
+
+    assert fate(saved, "x") == "replayed"
+    kernels.restore(saved, f"assert {check}")
+
+
 def test_a_replay_needs_what_it_read_as_it_was(kernels: Kernels) -> None:
     changed = {"0": "import sqlite3\npath = 'a.db'", "1": "db = sqlite3.connect(path)", "2": "path = 'b.db'"}
 

@@ -108,6 +108,33 @@ def test_no_handler_is_doubled_by_a_setup_or_a_module_that_adds_it_again(kernels
     assert checked["error"] is None, checked["error"]
 
 
+def test_what_cells_took_from_or_set_at_the_handlers_of_a_module_stays_so(kernels: Kernels) -> None:
+    (kernels.directory / "pf_logs.py").write_text(
+        "import logging\nfor name in ('pf.quiet', 'pf.level'): logging.getLogger(name).addHandler(logging.StreamHandler())\n"
+        "logging.getLogger('pf.quiet').addFilter(lambda record: False)"
+    )
+    setup = cell("import logging\nlogging.getLogger('pf.setup').addHandler(logging.StreamHandler())")
+    step = cell(
+        "import sys; sys.path.insert(0, '.')\nimport pf_logs, logging\nquiet, level = (logging.getLogger(f'pf.{name}') for name in ('quiet', 'level'))\n"
+        "for each in quiet.handlers[:]: quiet.removeHandler(each)\nquiet.filters.clear()\n"
+        "form = logging.Formatter('!%(message)s'); level.handlers[0].setLevel('ERROR'); level.handlers[0].setFormatter(form)\n"
+        "logging.getLogger('pf.setup').handlers[0].setLevel('ERROR')"
+    )
+    begin, end = {"do": "begin_setup"}, {"do": "end_setup"}
+    *_, saved = kernels.run(begin, setup, end, step, {"do": "save", "folder": kernels.folder})
+    restore, put_back = _restoring(kernels, saved)
+
+    check = cell(
+        "assert (quiet.handlers, quiet.filters, len(level.handlers)) == ([], [], 1)\n"
+        "assert level.handlers[0].level == logging.ERROR and level.handlers[0].formatter is form\n"
+        "(handler,) = logging.getLogger('pf.setup').handlers; assert handler.level == logging.ERROR"
+    )
+    *_, checked = kernels.run(restore, begin, setup, end, put_back, check)
+
+    assert saved["notes"] == []
+    assert checked["error"] is None, checked["error"]
+
+
 def test_a_file_whose_folder_is_gone_is_said_by_name(kernels: Kernels) -> None:
     saved = kernels.save(
         "import logging, os\nos.mkdir('logs'); logging.getLogger('a').addHandler(logging.FileHandler('logs/a.log'))\n"

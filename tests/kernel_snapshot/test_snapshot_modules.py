@@ -153,3 +153,66 @@ def test_what_a_module_keeps_that_cannot_be_saved_is_said(kernels: Kernels) -> N
     (note,) = saved["notes"]
     assert note.startswith("not saved: pf_helper.names, ")
     assert "a database connection" in note
+
+
+def test_what_a_reload_left_in_a_module_is_said(kernels: Kernels) -> None:
+    helper = kernels.directory / "pf_reloaded.py"
+    helper.write_text("OLD = 1\nclass Gone: pass\ndef stays(): return 1")
+    change = "open('pf_reloaded.py', 'w').write('def stays(): return 22\\n')"
+
+    saved = kernels.save(
+        "import sys; sys.path.insert(0, '.')\nimport importlib, pf_reloaded",
+        f"{change}\nimportlib.reload(pf_reloaded); pf_reloaded.MINE = 3",
+    )
+
+    left = "which the file of its module no longer has; a new kernel imports the module without it"
+    assert saved["notes"] == [f"not saved: pf_reloaded.{name}, {left}" for name in ("OLD", "Gone")]
+    assert kernels.restore(saved, "assert pf_reloaded.MINE == 3 and pf_reloaded.stays() == 22")["notes"] == []
+
+
+def test_a_module_whose_file_was_changed_after_its_import_is_said(kernels: Kernels) -> None:
+    (kernels.directory / "pf_edited.py").write_text("def rate(): return 1")
+    (kernels.directory / "pf_same.py").write_text("def rate(): return 1")
+
+    saved = kernels.save(
+        "import sys; sys.path.insert(0, '.')\nimport pf_edited, pf_same",
+        "open('pf_edited.py', 'w').write('def rate(): return 22'); open('pf_same.py', 'w').write('def rate(): return 1\\n')",
+    )
+
+    edited = "its file was changed after that, and a new kernel imports it as it is then"
+    assert saved["notes"] == [f"not saved: module pf_edited as it was imported: {edited}"]
+
+
+def test_a_module_that_keeps_a_former_sys_path_is_said(kernels: Kernels) -> None:
+    (kernels.directory / "pf_keeps.py").write_text("import sys\nPLACES = sys.path")
+    make = "import sys; sys.path.insert(0, '.')\nimport pf_keeps"
+
+    saved = kernels.save(make, "sys.path = [*sys.path, '/pf']")
+    plain = kernels.save("import sys\nsys.path = [*sys.path, '/pf']")
+
+    assert saved["notes"] == [
+        "not saved: that pf_keeps.PLACES is the list that `sys.path` was before a cell replaced it; in a new kernel both are one"
+    ]
+    assert plain["notes"] == []
+    kernels.restore(plain, "import sys\nassert sys.path[-1] == '/pf'")
+
+
+def test_attributes_of_functions_and_context_variables_of_a_module_come_back(kernels: Kernels) -> None:
+    (kernels.directory / "pf_functions.py").write_text(
+        "import contextvars\nUSER = contextvars.ContextVar('USER', default='nobody')\ndef plain(a, b=1): return a, b\n"
+        "def counted():\n    counted.calls += 1\n    return counted.calls\ncounted.calls = 0\n"
+        "def kept(key):\n    kept.__dict__.setdefault('seen', []).append(key)\n    return kept.seen"
+    )
+
+    saved = kernels.save(
+        "import sys; sys.path.insert(0, '.')\nimport pf_functions\nfrom pf_functions import counted as count, kept",
+        "count(); count(); kept('a'); pf_functions.plain.note = notes = []; pf_functions.plain.__defaults__ = (9,); pf_functions.USER.set('ann')\nNone",
+    )
+
+    assert saved["notes"] == []
+    restored = kernels.restore(
+        saved,
+        "assert count() == 3 and kept('b') == ['a', 'b'] and pf_functions.plain(1) == (1, 9)\n"
+        "assert pf_functions.plain.note is notes and pf_functions.USER.get() == 'ann'",
+    )
+    assert restored["notes"] == []

@@ -350,6 +350,29 @@ SETTINGS = {
         "import warnings\ncatching = warnings.catch_warnings(record=True); seen = catching.__enter__(); warnings.simplefilter('always')",
         "import warnings\nwarnings.warn('x'); assert len(seen) == 1\ncatching.__exit__(None, None, None); warnings.warn('x'); assert len(seen) == 1",
     ),
+    "variables that are the lists and dicts of Python itself": (
+        "import gc, sys, warnings\npath, arguments, modules, filters = sys.path, sys.argv, sys.modules, warnings.filters\npath.append('/pf')",
+        (
+            "import sys, warnings\nassert path is sys.path and arguments is sys.argv and modules is sys.modules and filters is warnings.filters\n"
+            "assert '/pf' in sys.path"
+        ),
+    ),
+    "how numpy shows what is masked, and polynomials": (
+        "import numpy as np\nnp.ma.masked_print_option.set_display('*'); np.polynomial.set_default_printstyle('ascii')",
+        "import numpy as np\nassert str(np.ma.array([1], mask=[1])) == '[*]' and '**' in str(np.polynomial.Polynomial([1, 2, 3]))",
+    ),
+    "how pickle takes a class of a library": (
+        "import copyreg, fractions\ndef taken(value): return fractions.Fraction, (1, 2)\ncopyreg.pickle(fractions.Fraction, taken)",
+        "import copyreg, fractions\nassert copyreg.dispatch_table[fractions.Fraction] is taken",
+    ),
+    "the configuration of IPython in a variable": (
+        "c = get_ipython().config\nc.InlineBackend.figure_format = 'svg'",
+        "assert c is get_ipython().config and c.InlineBackend.figure_format == 'svg'",
+    ),
+    "the width of the terminal": (
+        "import os, shutil\nos.environ['COLUMNS'] = '211'",
+        "import shutil\nassert shutil.get_terminal_size().columns == 211",
+    ),
     "a macro": (
         "a = 4\n%macro again 1",
         "assert type(again).__name__ == 'Macro'",

@@ -162,3 +162,26 @@ def test_only_versions_that_are_tested_are_looked_into() -> None:
 
     promised = {(int(a), int(b)) for a, b in re.findall(r"Python :: (\d)\.(\d+)", classifiers)}
     assert promised == memory_access._TESTED
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python has `type X = …` and `def f[T]` since 3.12")
+def test_type_aliases_and_parameters_of_functions_come_back(kernels: Kernels) -> None:
+    make = (
+        "type Number = int | float\ntype Rows[T] = list[T]\nvalue: Number = 3\n"
+        "def first[T: int](rows: Rows[T]) -> T: return rows[0]\ntype Tree = list[Tree]"
+    )
+    check = (
+        "assert Number.__value__ == int | float and Number.__name__ == 'Number' and __annotations__['value'] is Number\n"
+        "assert Rows[int].__origin__ is Rows and Rows.__value__.__args__ == Rows.__type_params__\n"
+        "(T,) = first.__type_params__; assert first([3]) == 3 and T.__bound__ is int and first.__annotations__['return'] is T"
+    )
+
+    saved = kernels.save(make)
+
+    assert saved["unsaved"]["Tree"]["reason"].startswith("a type that contains itself")
+    assert list(saved["unsaved"]) == ["Tree"]
+    assert kernels.restore(saved, check)["unrestored"] == {}
+    again = kernels.run(
+        {"do": "restore", "folder": kernels.folder, "ref": saved["ref"]}, {"do": "save", "folder": kernels.folder}
+    )[-1]
+    assert kernels.restore(again, check)["unrestored"] == {}

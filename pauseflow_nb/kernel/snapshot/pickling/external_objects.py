@@ -52,7 +52,8 @@ def find_parts(shell: Any) -> dict[int, tuple[str, ...]]:
     for path, owner in owners:
         attributes: Mapping[str, Any] = {**vars(owner), **getattr(owner, "_trait_values", {})}
         for name, value in attributes.items():
-            if library_of(type(value)) in _MACHINERY and not isinstance(value, types.FunctionType | type):
+            is_machinery = library_of(type(value)) in _MACHINERY or name == "config"
+            if is_machinery and not isinstance(value, types.FunctionType | type):
                 parts.setdefault(id(value), (*path, name))
     parts.pop(id(shell), None)
     return parts

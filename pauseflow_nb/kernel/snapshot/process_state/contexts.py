@@ -1,10 +1,14 @@
-"""Save what surrounds the code of cells: the contexts of decimal, and settings of the event loop."""
+"""Save what surrounds the code of cells: context variables, the contexts of decimal, settings of the event loop."""
 
+import contextvars
 import decimal
+import importlib
+import sys
 from typing import Any
 
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
 from pauseflow_nb.kernel.snapshot.process_state.unfinished import find_running_loop
+from pauseflow_nb.kernel.snapshot.recovery import imports
 
 #: The contexts that new threads and libraries begin with.
 _DEFAULT_CONTEXTS = ("DefaultContext", "BasicContext", "ExtendedContext")
@@ -27,6 +31,22 @@ def _restore_loop(_shell: Any, name: str, value: Any) -> None:
         getattr(loop, name[: -len("()")])(value)
     else:
         setattr(loop, name, value)
+
+
+def _capture_variables(_shell: Any) -> dict[str, Any]:
+    """Find context variables of modules beside the notebook; those of the notebook are saved as variables."""
+    current = contextvars.copy_context()
+    return {
+        f"{module}.{name}": (module, name, current[value])
+        for module in imports.find_users_modules()
+        for name, value in list(vars(sys.modules[module]).items())
+        if type(value) is contextvars.ContextVar and value in current
+    }
+
+
+def _restore_variable(_shell: Any, _name: str, value: tuple[str, str, Any]) -> None:
+    module, name, content = value
+    getattr(importlib.import_module(module), name).set(content)
 
 
 def _capture_current_context(shell: Any) -> dict[str, Any]:
@@ -67,5 +87,8 @@ PARTS: dict[str, Part] = {
     ),
     "current_context": Part(_capture_current_context, _restore_current_context, "decimal.getcontext()", when="after"),
     "decimal_defaults": Part(_capture_default_contexts, _restore_default_context, "decimal.{}", True),
+    "context_variables": Part(
+        _capture_variables, _restore_variable, "context variable {}", is_compared=True, when="after", is_shared=True
+    ),
     "event_loop": Part(_capture_loop, _restore_loop, "{} of the event loop", is_compared=True, when="after"),
 }

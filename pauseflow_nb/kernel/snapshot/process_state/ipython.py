@@ -278,6 +278,19 @@ def _restore_transformer(shell: Any, name: str, function: Any) -> None:
         functions.append(function)
 
 
+def _comm_targets(shell: Any) -> dict[str, Any]:
+    return getattr(getattr(getattr(shell, "kernel", None), "comm_manager", None), "targets", {})
+
+
+def _capture_comm_targets(shell: Any) -> dict[str, Any]:
+    # Those of libraries are registered again.
+    return {name: function for name, function in _comm_targets(shell).items() if is_of_cells(function)}
+
+
+def _restore_comm_target(shell: Any, name: str, function: Any) -> None:
+    _comm_targets(shell)[name] = function
+
+
 def _capture_error_handler(shell: Any) -> dict[str, Any]:
     return {"": (shell.custom_exceptions, _find_error_handler(shell))} if shell.custom_exceptions else {}
 
@@ -352,6 +365,7 @@ PARTS: dict[str, Part] = {
     "debugger": Part(lambda shell: {"": shell.call_pdb}, _restore_debugger, "%pdb", is_compared=True),
     "shell_hooks": Part(_capture_hooks, _restore_hook, "set_hook() of {}", when="after"),
     "completers": Part(_capture_completers, _restore_completer, "completer of {}", when="after"),
+    "comm_targets": Part(_capture_comm_targets, _restore_comm_target, "target {} of comms", when="after"),
     "error_handler": Part(
         _capture_error_handler, _restore_error_handler, "set_custom_exc()", is_compared=True, when="after"
     ),

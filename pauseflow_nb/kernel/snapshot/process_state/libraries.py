@@ -46,6 +46,22 @@ def _restore_numpy_error_call(_shell: Any, _name: str, value: Any) -> None:
     _numpy().seterrcall(value)
 
 
+def _masked_display() -> Any:
+    return importlib.import_module("numpy.ma").masked_print_option
+
+
+def _restore_masked_display(_shell: Any, _name: str, text: str) -> None:
+    _masked_display().set_display(text)
+
+
+def _polynomial() -> Any:
+    return importlib.import_module("numpy.polynomial._polybase").ABCPolyBase
+
+
+def _restore_printstyle(_shell: Any, _name: str, style: str) -> None:
+    importlib.import_module("numpy.polynomial").set_default_printstyle(style)
+
+
 def _capture_numpy_buffer(_shell: Any) -> dict[str, Any]:
     size = _numpy().getbufsize()
     return {} if size == _NUMPY_BUFFER else {"": size}
@@ -228,6 +244,18 @@ PARTS: dict[str, Part] = {
         "numpy", lambda _: {"": _numpy().geterrcall()}, _restore_numpy_error_call, "numpy.seterrcall()"
     ),
     "numpy_print": _make_part("numpy", _capture_numpy_print, _restore_numpy_print, "numpy.set_printoptions({})"),
+    "numpy_masked": _make_part(
+        "numpy.ma",
+        lambda _: {"": _masked_display().display()},
+        _restore_masked_display,
+        "numpy.ma.masked_print_option.set_display()",
+    ),
+    "numpy_polynomials": _make_part(
+        "numpy.polynomial",
+        lambda _: {"": "unicode" if _polynomial()._use_unicode else "ascii"},  # noqa: SLF001 - there is no public way
+        _restore_printstyle,
+        "numpy.polynomial.set_default_printstyle()",
+    ),
     "numpy_buffer": _make_part("numpy", _capture_numpy_buffer, _restore_numpy_buffer, "numpy.setbufsize()"),
     "pandas_options": _make_part("pandas", _capture_pandas_options, _restore_pandas_option, "pandas option {}"),
     "matplotlib_backend": _make_part("matplotlib", _capture_backend, _restore_backend, "backend of matplotlib"),

@@ -159,7 +159,7 @@ def _capture_hidden(shell: Any) -> dict[str, Any]:
                 continue
             name = _join(place[0], (*place[1], last))
             value = vars(owner)[last]
-            if name not in ELSEWHERE | known.keys() and (is_made_by_cells(value) or not _is_in_source(place[0], last)):
+            if name not in ELSEWHERE | known.keys() and (is_made_by_cells(value) or not is_in_source(place[0], last)):
                 found[name] = (value, place[0], (*place[1], last), False)
     return found
 
@@ -174,14 +174,18 @@ def _owners(shell: Any) -> Iterator[Any]:
     yield from {id(each): each for each in (*classes, *variables) if issubclass(type(each), type)}.values()
 
 
-def _is_in_source(module: str, word: str) -> bool:
-    words = _words(module)
+def is_in_source(module: str, word: str) -> bool:
+    """Whether the text of a module has a word, or cannot show all of its names."""
+    words = _read_words(module)
     return not words or word in words
 
 
+def _read_words(module: str) -> frozenset[str]:
+    return _find_words(read_source(module))
+
+
 @functools.lru_cache(maxsize=256)
-def _words(module: str) -> frozenset[str]:
-    text = read_source(module)
+def _find_words(text: str) -> frozenset[str]:
     # A module with these has names that its own text does not show.
     is_complete = not re.search(r"import \*|globals\(\)|__getattr__|setattr\(", text)
     return frozenset(re.findall(r"\w+", text)) if is_complete else frozenset()

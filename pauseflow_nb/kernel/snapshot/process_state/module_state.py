@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import re
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
 #: Attribute of a shell with the names of modules that were loaded before its first cell.
 _LOADED_BEFORE = "_pauseflow_loaded_before"
+#: Attribute of a shell with the time before its first cell.
+_STARTED = "_pauseflow_started"
 
 #: Modules that other parts save, or that belong to the process.
 ELSEWHERE = frozenset(
@@ -44,6 +47,18 @@ _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, 
 def note_start(shell: Any) -> None:
     """Record the modules that are loaded before the first cell of a shell."""
     setattr(shell, _LOADED_BEFORE, frozenset(sys.modules))
+    setattr(shell, _STARTED, time.time())
+
+
+def find_start_time(shell: Any) -> float:
+    """Return the time before the first cell of a shell, in seconds since 1970."""
+    return float(getattr(shell, _STARTED, 0))
+
+
+def list_imported_by_cells(shell: Any) -> list[str]:
+    """List the modules beside the notebook that were loaded after the start of the kernel."""
+    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
+    return [module for module in imports.find_users_modules() if module not in before]
 
 
 def capture_attributes(shell: Any) -> dict[str, Any]:
@@ -120,9 +135,45 @@ def _restore_value(shell: Any, _name: str, value: tuple[Any, str, tuple[str, ...
         setattr(owner, last, saved)
 
 
+def _capture_of_functions(shell: Any) -> dict[str, Any]:
+    """Find attributes that code sets at the functions of modules beside the notebook: `count.calls += 1`."""
+    found: dict[str, Any] = {}
+    for function, attribute in _paths_at_functions(shell):
+        place = (function.__module__, tuple(function.__qualname__.split(".")))
+        is_there = is_users_module(place[0]) and follow(sys.modules.get(place[0]), place[1]) is function
+        for name in vars(function) if attribute == ANY else [attribute]:
+            if is_there and name != "__wrapped__" and hasattr(function, name):
+                found[".".join((place[0], *place[1], name))] = (*place, name, getattr(function, name))
+    return found
+
+
+def _paths_at_functions(shell: Any) -> Iterator[tuple[types.FunctionType, str]]:
+    paths = [
+        (vars(sys.modules[module]), change.path)
+        for module in list_imported_by_cells(shell)
+        for change in changes_by_functions(read_source(module))
+    ]
+    paths += [(shell.user_ns, path) for is_bound in (True, False) for path in paths_of_cells(shell, is_bound=is_bound)]
+    for namespace, path in paths:
+        owner = namespace.get(path[0])
+        for at, name in enumerate(path[1:], 1):
+            if type(owner) is types.FunctionType:
+                yield owner, name
+                break
+            owner = follow(owner, path[at : at + 1])
+
+
+def _restore_of_function(_shell: Any, _name: str, value: tuple[str, tuple[str, ...], str, Any]) -> None:
+    module, names, attribute, content = value
+    function = follow(importlib.import_module(module), names)
+    if not isinstance(function, types.FunctionType):
+        raise NotRestored("its module no longer has this function")
+    if not is_same(getattr(function, attribute, None), content):
+        setattr(function, attribute, content)
+
+
 def _capture_files(shell: Any) -> dict[str, Any]:
-    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
-    modules = [module for module in imports.find_users_modules() if module not in before]
+    modules = list_imported_by_cells(shell)
     return {module: (str(sys.modules[module].__file__), _digest(module)) for module in modules if read_source(module)}
 
 
@@ -191,10 +242,7 @@ def paths_of_cells(shell: Any, *, is_bound: bool) -> Iterator[tuple[str, ...]]:
 
 def _paths_of_modules(shell: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Find attributes that functions of modules beside the notebook change, as module and path."""
-    before: frozenset[str] = getattr(shell, _LOADED_BEFORE, frozenset())
-    for module in imports.find_users_modules():
-        if module in before:
-            continue
+    for module in list_imported_by_cells(shell):
         for change in changes_by_functions(read_source(module)):
             yield from _cut(sys.modules[module], change.path)
 
@@ -271,5 +319,6 @@ PARTS: dict[str, Part] = {
     "registered": Part(_capture_registered, _restore_registered, "{}", when="after"),
     "dispatched": Part(_capture_dispatched, _restore_dispatched, "{}", when="after"),
     "module_files": Part(_capture_files, _restore_file, "module {}", when="after"),
+    "function_attributes": Part(_capture_of_functions, _restore_of_function, "{}", when="after", is_shared=True),
     "module_state": Part(_capture_values, _restore_value, "{}", when="after", is_shared=True),
 }

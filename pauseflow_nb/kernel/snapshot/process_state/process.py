@@ -27,6 +27,7 @@ from pauseflow_nb.kernel.snapshot.pickling import gc_and_tracing
 from pauseflow_nb.kernel.snapshot.pickling.external_objects import is_stream_of_cells
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, full_name_of_function, is_of_cells, is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import NotRestored, Part
+from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
 #: Variables that Jupyter sets for each kernel, or that libraries set.
 _PER_KERNEL = re.compile(r"JPY_.*|PYDEVD_.*|_|PWD|OLDPWD|SHLVL|KERNEL_.*|COLUMNS|LINES|PAUSEFLOW_.*")
@@ -46,6 +47,8 @@ _environment_at_start: dict[str, str] = {}
 _arguments_at_start: list[str] = []
 _locale_at_start = ""
 _path_at_start: list[str] = []
+#: The list itself, which modules may hold.
+_path_object: list[str] = sys.path
 _hash_seed = ""
 _frozen_at_start = 0
 #: Environment variables that cells changed in an earlier kernel, even if this kernel started with the same value.
@@ -54,7 +57,7 @@ _changed_before: set[str] = set()
 
 def note_start() -> None:
     """Record the state at the start of the process; only the first call counts."""
-    global _locale_at_start, _hash_seed, _frozen_at_start  # noqa: PLW0603
+    global _locale_at_start, _hash_seed, _frozen_at_start, _path_object  # noqa: PLW0603
     if not _path_at_start:
         _hash_seed = os.environ.get("PYTHONHASHSEED", "")
         if os.environ.pop("PAUSEFLOW_HASH_SEED", None) == _hash_seed:
@@ -65,6 +68,12 @@ def note_start() -> None:
         _frozen_at_start = gc.get_freeze_count()
         _locale_at_start = locale.setlocale(locale.LC_ALL)
         _path_at_start.extend(sys.path)
+        _path_object = sys.path
+
+
+def former_path() -> list[str] | None:
+    """Return the list that `sys.path` was at the start of the kernel, if a cell has replaced it."""
+    return None if sys.path is _path_object else _path_object
 
 
 def added_path() -> list[str]:
@@ -103,13 +112,14 @@ def _restore_removed_path(_shell: Any, _name: str, removed: list[str]) -> None:
     sys.path[:] = [entry for entry in sys.path if entry not in removed]
 
 
-def _capture_environment(_shell: Any) -> dict[str, str | None]:
+def _capture_environment(shell: Any) -> dict[str, str | None]:
+    named = {word for source in find_sources(shell) for word in re.findall(r"[A-Z_]{2,}", source)}
     names = set(os.environ) | set(_environment_at_start) | _changed_before
     return {
         name: None if (value := os.environ.get(name)) is None else as_secret(value)
         for name in sorted(names)
         if (name in _changed_before or os.environ.get(name) != _environment_at_start.get(name))
-        and not _PER_KERNEL.fullmatch(name)
+        and (name in named or not _PER_KERNEL.fullmatch(name))
     }
 
 
@@ -291,7 +301,11 @@ def _restore_schedule(_shell: Any, name: str, value: Any) -> None:
 
 
 def _capture_pickled(_shell: Any) -> dict[str, Any]:
-    return {full_name(kind): (kind, function) for kind, function in copyreg.dispatch_table.items() if is_users(kind)}
+    return {
+        full_name(kind): (kind, function)
+        for kind, function in copyreg.dispatch_table.items()
+        if is_users(kind) or is_of_cells(function)
+    }
 
 
 def _restore_pickled(_shell: Any, _name: str, value: tuple[type, Callable[[Any], Any]]) -> None:

@@ -19,7 +19,7 @@ from pauseflow_nb.kernel.snapshot.pickling.type_names import (
     is_users_module,
     module_of_function,
 )
-from pauseflow_nb.kernel.snapshot.process_state import library_calls
+from pauseflow_nb.kernel.snapshot.process_state import library_calls, stale_modules
 from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
 #: What identifies it, and the sentence about it.
@@ -59,6 +59,7 @@ def find(shell: Any, *, is_start: bool = False) -> dict[Hashable, str]:
         *_log(shell),
         *library_calls.find(shell),
         *library_calls.find_descriptors(shell),
+        *stale_modules.find(shell),
     ):
         found[key] = f"not saved: {sentence}"
     return found

@@ -50,7 +50,7 @@ def decide(
         return Decided()
     needed = find_needed_names(coming, shell.user_ns) if coming is not None else Needed(frozenset(), "")
     plain = {index: source for index, source in passed.items() if not _is_headed(source)}
-    cells = Cells(plain, _steps(shell, passed))
+    cells = Cells(plain, _steps(shell, passed), shell.user_ns)
     decided = Decided(notes=[needed.because] if needed.because else [])
     for name, what in refused.items():
         fate = "lost"

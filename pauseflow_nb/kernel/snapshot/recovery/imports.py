@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _CONTAINERS = (list, dict, set, bytearray, collections.deque, types.SimpleNamespace)
+#: Lists and dicts of Python itself, under whatever name a variable has them.
+_OF_PYTHON = (
+    *(("sys", name) for name in ("argv", "meta_path", "modules", "path", "path_hooks", "path_importer_cache")),
+    *(("gc", "callbacks"), ("warnings", "filters")),
+)
 #: Types that are saved by reference anyway.
 _BY_REFERENCE = (types.ModuleType, types.FunctionType, type, str, int, float, bool, type(None))
 
@@ -33,7 +38,9 @@ def find(shell: "InteractiveShell", names: list[str]) -> dict[str, tuple[str, st
     Returns:
         Name → module and attribute.
     """
-    themselves = {name: ("__main__", "__dict__") for name in names if shell.user_ns[name] is shell.user_ns}
+    live = {id(getattr(sys.modules.get(module), name, None)): (module, name) for module, name in _OF_PYTHON}
+    live |= {id(shell.user_ns): ("__main__", "__dict__"), id(None): ("", "")}
+    themselves = {name: place for name in names if all(place := live.get(id(shell.user_ns[name]), ("", "")))}
     imports = {**getattr(shell, "_pauseflow_references", {}), **dict(find_imported(shell))}
     # By type, everywhere: `isinstance` of a proxy may answer for another object, or raise.
     candidates = {

@@ -15,6 +15,7 @@ from typing import Any
 from pauseflow_nb.kernel.snapshot.pickling.secrets_in_pickles import SECRET
 from pauseflow_nb.kernel.snapshot.pickling.types.unsupported import convert_exits
 from pauseflow_nb.kernel.snapshot.recovery.dependencies import Statement, parse_statements
+from pauseflow_nb.kernel.snapshot.recovery.own_state import OwnState, find_own_state, may_change
 
 #: Types of objects with a position, which a new object would not have.
 _IN_PROGRESS = frozenset(
@@ -25,12 +26,14 @@ _IN_PROGRESS = frozenset(
 _CONTAINERS = frozenset(
     {"dict", "list", "set", "bytearray", "collections.deque", "collections.defaultdict", "collections.OrderedDict"}
 )
-#: Methods that change the contents of an object.
-_CHANGING = frozenset(
-    {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop", "popitem", "popleft"}
-    | {"remove", "reverse", "rotate", "setdefault", "sort", "update", "__setitem__", "__delitem__", "__setattr__"}
-)
+_DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SHOWING = frozenset({"print", "display"})
+#: Methods of a connection that prepare it; what others do to a database is still there.
+_PREPARING = frozenset({"close", "cursor", "enable_load_extension", "load_extension"})
+_PREPARING_PREFIXES = ("create_", "register", "set_")
+_PREPARING_SQL = frozenset({"attach", "install", "load", "pragma", "set", "use"})
+#: Methods of a client whose effect is outside of this process.
+_SENDING = frozenset({"delete", "patch", "post", "publish", "put", "send", "send_message", "sendall"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class _Placed:
 class Cells:
     """The plain cells and steps that have run."""
 
-    def __init__(self, passed: Mapping[str, str], steps: Iterable[str]) -> None:
+    def __init__(self, passed: Mapping[str, str], steps: Iterable[str], namespace: Mapping[str, Any]) -> None:
         placed = [(int(index), s) for index in sorted(passed, key=int) for s in parse_statements(passed[index])]
         of_steps = [statement for source in steps for statement in parse_statements(source)]
         # A word of a query counts if it is the name of a variable.
@@ -51,7 +54,8 @@ class Cells:
         of_steps = [_with_mentions(s, names) for s in of_steps]
         self._plain = [_Placed(position, cell, _with_mentions(s, names)) for position, (cell, s) in enumerate(placed)]
         self._by_steps = frozenset().union(*(s.binds for s in of_steps)) if of_steps else frozenset()
-        self._changing = [s.tree for s in of_steps]
+        self._of_steps = of_steps
+        self._namespace = namespace
         self._in_steps = frozenset().union(*(s.reads for s in of_steps)) if of_steps else frozenset()
 
     def maker(self, name: str) -> int | None:
@@ -77,7 +81,7 @@ class Cells:
         if is_moving and (name in self._in_steps or self._is_read_later(name)):
             return None
         is_data = culprit == SECRET or type_name in _CONTAINERS
-        if is_data and any(_may_change(name, tree) for tree in self._changing):
+        if is_data and any(may_change(name, statement.tree, OwnState()) for statement in self._of_steps):
             return None
         chosen: dict[int, _Placed] = {}
         if not self._collect(name, len(self._plain), chosen, saved, remade):
@@ -90,18 +94,20 @@ class Cells:
 
     def _collect(self, name: str, before: int, chosen: dict[int, _Placed], saved: set[str], remade: set[str]) -> bool:
         """Add the statements that make `name` as it was before a position; False if that is not possible."""
-        if name in self._by_steps:
-            return False
         binding = next((p for p in reversed(self._plain[:before]) if name in p.statement.binds), None)
-        if binding is None:
+        if binding is None or name in self._by_steps:
             return False
-        makers = [binding]
+        state = find_own_state(self._namespace.get(name))
+        makers, others = [binding], []
         for placed in self._plain[binding.position + 1 : before]:
             if name in placed.statement.reads:
-                effect = _effect_on(name, placed.statement)
+                effect = _effect_on(name, placed.statement, state)
                 if effect is None:
                     return False
                 makers += [placed] if effect else []
+                others += [placed.statement] if not effect else []
+        if state.is_unique or self._may_be_changed(name, state, others):
+            return False
         for placed in makers:
             if placed.position in chosen:
                 continue
@@ -114,6 +120,21 @@ class Cells:
                 ):
                     return False
         return True
+
+    def _may_be_changed(self, name: str, state: OwnState, others: list[Statement]) -> bool:
+        """Whether a step, a statement that is not replayed, or a function that was called may have changed a value."""
+        if not (state.by_methods or state.by_others):
+            return False
+        plain = [placed.statement for placed in self._plain]
+        # A function of a step is called by its end: `def handler(pd)`.
+        running = [*self._of_steps, *(each for each in others if not isinstance(each.tree, _DEFINING))]
+        running += [
+            each
+            for each in plain
+            if isinstance(each.tree, _DEFINING)
+            and any(each.binds & other.reads for other in (*self._of_steps, *plain) if other is not each)
+        ]
+        return any(name in each.reads and may_change(name, each.tree, state) for each in running)
 
     def _is_as_it_was(self, name: str, saved: set[str], remade: set[str]) -> bool:
         if name in remade:
@@ -139,27 +160,34 @@ def run(statements: list[tuple[int, str]], names: Iterable[str], namespace: dict
     return {name: scratch[name] for name in names if name in scratch}
 
 
-def _effect_on(name: str, statement: Statement) -> bool | None:
+def _effect_on(name: str, statement: Statement, state: OwnState) -> bool | None:
     """Whether a statement that reads a name may change its value; None if unknown."""
     node = statement.tree
     if isinstance(node, ast.Expr):
-        return not _only_shows(node.value)
+        has_state = state.by_methods or state.by_others
+        is_outside = _changes_outside(name, node.value) if state.is_outside else _sends(name, node.value)
+        return not _only_shows(node.value) and (has_state or not is_outside)
     if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return any(_root_name(target) == name for target in targets)
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assert)):
+    if isinstance(node, (*_DEFINING, ast.Import, ast.ImportFrom, ast.Assert)):
         return False
     return None
 
 
-def _may_change(name: str, tree: ast.stmt) -> bool:
-    """Whether a statement adds to, or removes from, the value of a name."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Attribute, ast.Subscript)):
-            is_target = not isinstance(node.ctx, ast.Load)
-            if (is_target or (isinstance(node, ast.Attribute) and node.attr in _CHANGING)) and _root_name(node) == name:
-                return True
-    return False
+def _changes_outside(name: str, call: ast.expr) -> bool:
+    """Whether a call with a connection to a database outside may change data there, instead of the connection."""
+    method = call.func if isinstance(call, ast.Call) else None
+    if not isinstance(method, ast.Attribute) or _root_name(method) != name:
+        return True
+    texts = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    is_query = any(text.split() and text.split()[0].lower() in _PREPARING_SQL for text in texts)
+    return method.attr not in _PREPARING and not method.attr.startswith(_PREPARING_PREFIXES) and not is_query
+
+
+def _sends(name: str, call: ast.expr) -> bool:
+    method = call.func if isinstance(call, ast.Call) else None
+    return isinstance(method, ast.Attribute) and method.attr in _SENDING and _root_name(method) == name
 
 
 def _only_shows(value: ast.expr) -> bool:

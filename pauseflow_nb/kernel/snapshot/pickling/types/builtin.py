@@ -18,6 +18,7 @@ import pathlib
 import random
 import re
 import struct
+import sys
 import types
 import typing
 import weakref
@@ -168,6 +169,22 @@ def make_context_variable(name: str, default: tuple[Any, ...]) -> "contextvars.C
 
 def set_context_variable(variable: "contextvars.ContextVar[Any]", value: tuple[Any, ...]) -> None:
     variable.set(value[0])
+
+
+def reduce_type_alias(_pickler: Pickler, alias: Any) -> Any:
+    """Reduce what `type X = …` made, since Python 3.12; pickle refers to it by a name that a new kernel does not have."""
+    found: object = getattr(sys.modules.get(alias.__module__), alias.__name__, None)
+    is_in_module = found is alias and alias.__module__ != "__main__"
+    if is_in_module:
+        return alias.__name__
+    if _contains(alias.__value__, alias):
+        raise CannotSave("a type that contains itself; define it in a module or in a `%%setup` cell")
+    kind: Any = type(alias)
+    return functools.partial(kind, type_params=alias.__type_params__), (alias.__name__, alias.__value__)
+
+
+def _contains(value: Any, alias: Any) -> bool:
+    return value is alias or any(_contains(each, alias) for each in getattr(value, "__args__", ()))
 
 
 def reduce_match(_pickler: Pickler, match: "re.Match[Any]") -> Any:
@@ -335,6 +352,7 @@ REDUCERS: "dict[str, Reducer]" = {
     "matplotlib.cbook.CallbackRegistry": reduce_callbacks,
     "random.SystemRandom": lambda _pickler, _source: (random.SystemRandom, ()),
     "typing.NewType": reduce_new_type,
+    "typing.TypeAliasType": reduce_type_alias,
     "typing.TypeVar": reduce_type_parameter,
     "typing.ParamSpec": reduce_type_parameter,
     "typing.TypeVarTuple": reduce_type_parameter,

@@ -37,6 +37,9 @@ def reduce_function(pickler: Pickler, function: types.FunctionType) -> Any:
     if live is not None:
         namespace = live
         slots["__globals__"] = {}
+    if parameters := getattr(function, "__type_params__", ()):
+        # Of `def f[T](…)`, since Python 3.12.
+        slots["__type_params__"] = parameters
     cells = function.__closure__
     slots["__closure__"] = None
     # The arguments have empty cells, and the state their contents, because a function may close over itself.

@@ -5,6 +5,7 @@ handler that a module or a setup has added again is not added twice.
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +13,16 @@ from pauseflow_nb.kernel.snapshot.pickling.load_context import is_trial
 from pauseflow_nb.kernel.snapshot.pickling.pickler_protocol import Pickler
 from pauseflow_nb.kernel.snapshot.pickling.type_names import full_name, is_users
 from pauseflow_nb.kernel.snapshot.process_state.state_part import Part
+from pauseflow_nb.kernel.snapshot.user_names import find_sources
 
 #: Attributes that belong to this process and are made again: locks and connections.
 _OF_THE_PROCESS = ("lock", "sock", "socket")
+
+#: Attribute of a logger → how cells remove something from it.
+_REMOVING = {
+    "handlers": r"removeHandler|handlers\s*(=|\[|\.(clear|pop|remove)\b)|force\s*=|dictConfig|fileConfig",
+    "filters": r"removeFilter|filters\s*(=|\[|\.(clear|pop|remove)\b)",
+}
 
 #: Attributes that every logger has.
 _OF_LOGGERS = frozenset(
@@ -68,10 +76,11 @@ def _restore_level(_shell: Any, name: str, how: tuple[int, bool, bool]) -> None:
 
 
 def _capture_handlers(_shell: Any) -> dict[str, Any]:
-    return {
-        f"{logger}: {_described(handler)}{f' ({number})' if number else ''}": handler
-        for logger, number, handler in _numbered("handlers")
-    }
+    return {_format_name(logger, number, handler): handler for logger, number, handler in _numbered("handlers")}
+
+
+def _format_name(logger: str, number: int, handler: logging.Handler) -> str:
+    return f"{logger}: {_described(handler)}{f' ({number})' if number else ''}"
 
 
 def _restore_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
@@ -82,6 +91,50 @@ def _restore_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
         # Opened now and not at the first line, because code that logs does not expect a failure.
         handler.stream = handler._open()  # type: ignore[attr-defined]  # noqa: SLF001
     logger.addHandler(handler)
+
+
+def _mentions(shell: Any, words: str) -> bool:
+    """Whether the text of the cells matches an expression."""
+    return any(re.search(words, source) for source in find_sources(shell))
+
+
+def _capture_kinds(shell: Any) -> dict[str, Any]:
+    """Find what loggers have, where cells may have removed what a module adds when it is imported."""
+    return {
+        f"{attribute} of logger {name}": (
+            name,
+            attribute,
+            [full_name(type(each)) for each in getattr(logger, attribute)],
+        )
+        for attribute, words in _REMOVING.items()
+        if _mentions(shell, words)
+        for name, logger in _loggers()
+    }
+
+
+def _restore_kinds(_shell: Any, _name: str, value: tuple[str, str, list[str]]) -> None:
+    name, attribute, kinds = value
+    left = list(kinds)
+    for each in list(getattr(_logger(name), attribute)):
+        if full_name(type(each)) in left:
+            left.remove(full_name(type(each)))
+        else:
+            getattr(_logger(name), attribute).remove(each)
+
+
+def _capture_handler_settings(shell: Any) -> dict[str, Any]:
+    with_format = _mentions(shell, r"\bformatter\b|setFormatter")
+    return {
+        _format_name(logger, number, handler): (handler.level, handler.formatter) if with_format else (handler.level,)
+        for logger, number, handler in _numbered("handlers")
+    }
+
+
+def _restore_handler_settings(_shell: Any, name: str, value: tuple[Any, ...]) -> None:
+    for logger, number, handler in _numbered("handlers"):
+        if _format_name(logger, number, handler) == name:
+            handler.setLevel(value[0])
+            handler.formatter = value[1] if len(value) > 1 else handler.formatter
 
 
 def _capture_filters(_shell: Any) -> dict[str, Any]:
@@ -182,5 +235,14 @@ PARTS: dict[str, Part] = {
     "log_attributes": Part(
         _capture_attributes, _restore_attribute, "attribute of logger {}", is_compared=True, when="after"
     ),
+    "log_kinds": Part(_capture_kinds, _restore_kinds, "{}", is_compared=True, when="last"),
     "log_handlers": Part(_capture_handlers, _restore_handler, "log handler of {}", is_compared=True, when="last"),
+    "log_handler_settings": Part(
+        _capture_handler_settings,
+        _restore_handler_settings,
+        "level and format of log handler of {}",
+        is_compared=True,
+        when="last",
+        is_shared=True,
+    ),
 }
