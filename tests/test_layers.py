@@ -90,6 +90,7 @@ def test_a_kernel_loads_nothing_of_server_store_and_engine(code: str) -> None:
     assert ours & unwanted == set()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("code", "to", "ours", "others"),
     [

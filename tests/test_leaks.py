@@ -15,7 +15,7 @@ def pytest_terminal_summary(terminalreporter):
 LEAKS = "import socket\ndef test_a():\n    socket.socket()\n"
 
 
-@pytest.mark.every(2)
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("count", "code", "options"),
     [(2, pytest.ExitCode.OK, ["-p", "no:xdist"]), (3, pytest.ExitCode.TESTS_FAILED, ["-n", "1"])],

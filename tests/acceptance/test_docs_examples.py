@@ -164,7 +164,7 @@ def test_the_example_of_the_readme_prints_what_was_typed(
     assert printed(running.end()).startswith(f"{expected} and the numbers are still here:")
 
 
-@pytest.mark.every(4)
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["approve_model", "approve_by_link", "custom_timeout", "handler_style"])
 def test_an_example_notebook_completes_after_approve_with_nothing_typed(
     pauseflow: "Pauseflow", press: Press, name: str

@@ -203,7 +203,7 @@ def test_no_secret_is_left_behind(server: tuple[Pauseflow, Browser, Any]) -> Non
     assert left + left_in(folder) == []
 
 
-@pytest.mark.every(2)
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("cell", "flags", "name"),
     [

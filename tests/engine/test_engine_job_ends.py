@@ -149,6 +149,7 @@ def test_a_job_that_its_worker_never_received_is_queued_again(
     assert list_jobs(stage) == {"SUCCESS"}
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("status", ["SUCCESS", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"])
 def test_a_segment_whose_job_has_ended_without_it_is_queued_again(
     stage: Stage, environment_of_store: dict[str, str], status: str

@@ -8,7 +8,11 @@ from lab.store import suspend
 from lab.workflows import Workflows
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
-pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.thorough,
+    pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time"),
+]
 
 
 @pytest.fixture
@@ -51,7 +55,6 @@ def test_a_notification_goes_when_somebody_else_has_answered(still_lab: Lab, pag
     expect(toast).to_have_count(0)
 
 
-@pytest.mark.thorough
 def test_no_notification_appears_while_the_panel_is_seen(still_lab: Lab, page: Any) -> None:
     workflows = Workflows(page).open(still_lab)
     suspend(still_lab.queue(), "seen", notebook="/work/seen.ipynb")
@@ -78,7 +81,6 @@ def test_many_make_one_notification_that_goes_when_the_panel_is_opened(still_lab
     expect(page.locator(".Toastify__toast")).to_have_count(0)
 
 
-@pytest.mark.thorough
 def test_a_notification_goes_by_itself(still_lab: Lab, page: Any) -> None:
     workflows = Workflows(page).open(still_lab, shows_panel=False)
     suspend(still_lab.queue(), "brief", notebook="/work/brief.ipynb")
@@ -87,7 +89,6 @@ def test_a_notification_goes_by_itself(still_lab: Lab, page: Any) -> None:
     expect(page.locator(".Toastify__toast")).to_have_count(0, timeout=20_000)
 
 
-@pytest.mark.thorough
 def test_the_icon_counts_and_the_title_only_if_asked_to(still_lab: Lab, page: Any) -> None:
     suspend(still_lab.queue(), "counted", notebook="/work/counted.ipynb")
     workflows = Workflows(page).open(still_lab)
@@ -113,7 +114,6 @@ window.Notification = class extends window.Notification {
 """
 
 
-@pytest.mark.thorough
 def test_the_operating_system_is_told_only_if_asked_to(still_lab: Lab, whole_page: Any) -> None:
     page = whole_page
     queue = still_lab.queue()

@@ -46,6 +46,7 @@ def test_the_first_example_goes_on_after_approve(run_all: Callable[..., Notebook
     expect(notebook.errors).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_the_first_example_ends_after_cancel(run_all: Callable[..., Notebook]) -> None:
     notebook = run_all("first-cancelled.ipynb", *blocks("docs/steps.md", *FIRST))
     notebook.button(2, "Cancel the run").click(timeout=LONG)

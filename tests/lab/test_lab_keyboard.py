@@ -12,7 +12,7 @@ from lab.workflows import Workflows
 from pauseflow_nb.engine.queue import Queue
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
-pytestmark = [pytest.mark.browser]
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,6 @@ def test_what_is_typed_goes_on_while_other_rows_change(still_lab: Lab, workflows
     expect(card.get_by_role("textbox", name="Comment")).to_have_value("good enough for us")
 
 
-@pytest.mark.thorough
 def test_an_answer_by_keyboard_leaves_the_focus_on_its_row(still_lab: Lab, workflows: Workflows) -> None:
     queue = still_lab.queue()
     listed(queue, "answer", workflows)
@@ -187,7 +186,6 @@ def test_details_have_the_focus_and_give_it_back(still_lab: Lab, workflows: Work
     expect(workflows.row("back-2.ipynb")).to_be_focused()
 
 
-@pytest.mark.thorough
 def test_the_command_that_shows_the_panel_gives_it_the_focus(workflows: Workflows) -> None:
     workflows.hide()
     workflows.show()

@@ -9,10 +9,13 @@ from lab.store import fill, suspend
 from lab.workflows import Workflows
 
 expect: Any = pytest.importorskip("playwright.sync_api").expect
-pytestmark = [pytest.mark.browser, pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.thorough,
+    pytest.mark.may_rerun("JupyterLab draws, loads and moves the focus in its own time"),
+]
 
 
-@pytest.mark.thorough
 def test_ten_thousand_are_paged_filtered_and_searched(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     fill(still_lab.queue(), 10_000)
     workflows = Workflows(page).open(still_lab)
@@ -47,7 +50,6 @@ def test_ten_thousand_are_paged_filtered_and_searched(still_lab: Lab, page: Any,
     expect(cards).to_have_count(25)
 
 
-@pytest.mark.thorough
 def test_an_empty_store_says_what_to_do(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     page.route(
         "**/pauseflow/api/executions?*", lambda route: route.fulfill(json={"executions": [], "next_offset": None})
@@ -59,7 +61,6 @@ def test_an_empty_store_says_what_to_do(still_lab: Lab, page: Any, shoot: Shoot)
     shoot(page, "panel-empty")
 
 
-@pytest.mark.thorough
 def test_a_store_out_of_reach_is_said_with_a_way_out(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     text = "the store cannot be used: another process keeps it locked"
     suspend(still_lab.queue(), "reached", notebook="/work/reached.ipynb")
@@ -77,7 +78,6 @@ def test_a_store_out_of_reach_is_said_with_a_way_out(still_lab: Lab, page: Any, 
     expect(workflows.panel.get_by_role("alert")).to_have_count(0)
 
 
-@pytest.mark.thorough
 def test_waiting_for_the_server_shows_that_something_comes(still_lab: Lab, page: Any, shoot: Shoot) -> None:
     page.route("**/pauseflow/api/executions?*", lambda route: None)
     workflows = Workflows(page).open(still_lab)

@@ -134,6 +134,7 @@ def test_the_panel_opens_at_the_first_run_and_a_toast_leads_to_it_later(
     expect(workflows.panel.locator(".pf-details")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_an_output_that_is_another_executions_is_refused_and_asked_again(lab: Lab, page: Any) -> None:
     lab.notebook("twice.ipynb", APPROVE)
     workflows = Workflows(page).open(lab, "twice.ipynb")
