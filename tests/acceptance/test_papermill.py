@@ -216,6 +216,7 @@ def test_addresses_that_only_fsspec_knows(pauseflow: Pauseflow, tmp_path: Path) 
     assert "nowhere" in unknown.stderr
 
 
+@pytest.mark.thorough
 def test_a_kernel_that_dies_leaves_what_its_cell_showed(pauseflow: Pauseflow, tmp_path: Path) -> None:
     notebook = write(
         tmp_path / "dies.ipynb",

@@ -52,6 +52,7 @@ def test_without_waiting_the_execution_can_be_answered_and_waited_for(pauseflow:
     assert printed.splitlines() == ["ask Go on?", "completed {'n': 1} 1", "completed"]
 
 
+@pytest.mark.thorough
 def test_an_execution_is_found_and_goes_on_in_another_process(pauseflow: Pauseflow, asks: Path) -> None:
     first = run_python(
         pauseflow,

@@ -30,6 +30,7 @@ wanted = digest()
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("seed", "turns"), [(1, 8), *[pytest.param(s, 60, marks=pytest.mark.slow) for s in range(2, 10)]]

@@ -52,6 +52,7 @@ BY_NAME = {
 }
 
 
+@pytest.mark.thorough
 def test_what_holds_a_secret_itself_comes_back_with_it(kernels: Kernels) -> None:
     made = [re.sub(r"\bx\b", f"x{number}", source) for number, (source, _) in enumerate(BY_NAME.values())]
     checks = [re.sub(r"\bx\b", f"x{number}", check) for number, (_, check) in enumerate(BY_NAME.values())]

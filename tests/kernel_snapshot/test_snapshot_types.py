@@ -87,6 +87,7 @@ def test_types_come_back_without_looking_into_memory(group: str, plain_results: 
     check_group(group, plain_results)
 
 
+@pytest.mark.thorough
 def test_the_switch_leaves_only_public_functions(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
     """What reads by address would end the kernel on a Python whose objects look different: none of it is called."""
     monkeypatch.setenv(VARIABLE, "plain")

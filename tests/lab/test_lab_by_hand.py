@@ -202,6 +202,7 @@ def test_the_form_says_what_is_wrong_beside_its_fields(
     expect(notebook.output(1)).to_contain_text("is approved")
 
 
+@pytest.mark.thorough
 def test_a_rerun_and_a_delay_have_their_own_buttons(by_hand: Callable[..., Notebook], shoot: Shoot, page: Any) -> None:
     rerun = "%%step poll\nif flow.context.run.runs == 1:\n    flow.rerun('1h', {'job': 7}, 3)\nprint('done')"
     notebook = by_hand("rerun.ipynb", LOAD, rerun, "%%step wait\nflow.delay(60_000)")

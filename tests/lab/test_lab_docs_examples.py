@@ -89,6 +89,7 @@ def test_the_example_that_asks_again_ends_when_it_has_its_answer(run_all: Callab
     expect(notebook.output(3)).to_have_text("done")
 
 
+@pytest.mark.thorough
 def test_the_example_that_may_be_sent_back_runs_again(run_all: Callable[..., Notebook]) -> None:
     notebook = run_all("sent-back.ipynb", FIRST[0], *blocks("docs/questions.md", "%%step draft"))
     notebook.button(2, "Rework").wait_for(timeout=LONG)
