@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from engine.stage import Stage, suspend
+from engine.stage import Stage, finish, suspend
 
 from pauseflow_nb.engine import attempt_end
-from pauseflow_nb.engine.authorization import judge_early
+from pauseflow_nb.engine.authorization import Verdict, judge_early
 from pauseflow_nb.forms.check_process import Checker
-from pauseflow_nb.protocol import Briefing, Outcome
+from pauseflow_nb.links import Claim
+from pauseflow_nb.protocol import Briefing, Outcome, SuspensionRequest
 
 WaitUntil = Callable[..., None]
 
@@ -42,6 +43,26 @@ def early(*bodies: Any, known: list[str], stage: Stage, **ask: Any) -> Callable[
         return suspend(**ask)(briefing)
 
     return step
+
+
+def test_of_early_answers_only_those_to_this_question_are_judged_and_each_once(stage: Stage) -> None:
+    request = SuspensionRequest(kind="suspend", on_timeout="cancel", schema=ENDLESS)
+    first, again = {}, {}
+
+    def step(briefing: Briefing) -> Outcome:
+        for ordinal in (0, 1):
+            assert stage.send(briefing.execution, body=GOOD, ordinal=ordinal)[0] == 202
+        claim = Claim(briefing.execution, 0, "ask", 1, "")
+        first.update(judge_early(stage.queue, claim, request, {}, seconds=60))
+        again.update(judge_early(stage.queue, claim, request, first, seconds=60))
+        return finish(briefing)
+
+    stage.script.steps["ask"] = step
+    execution = stage.start("%%step ask")
+    stage.play(execution)
+
+    assert list(first.values()) == [Verdict(None)]
+    assert [first[id_] is again[id_] for id_ in again] == [True]
 
 
 class TestWhileAnAnswerIsChecked:

@@ -51,6 +51,17 @@ def test_an_answer_that_does_not_fit_is_refused_with_what_is_wrong(checker: Chec
     assert (refusal.status, [error["path"] for error in refusal.errors]) == (422, [["n"]])
 
 
+def test_a_sentence_names_three_of_many_errors_and_the_list_has_all(checker: Checker) -> None:
+    names = ["height", "width", "depth", "weight", "colour"]
+    schema = {"type": "object", "properties": {name: {"type": "integer"} for name in names}}
+
+    refusal = judge(replace(QUESTION, schema=schema), answer(dict.fromkeys(names, "x")), checker).refusal
+
+    assert refusal is not None
+    assert sum(name in refusal.error for name in names) == 3
+    assert len(refusal.errors) == 5
+
+
 def test_a_cancel_need_not_fit(checker: Checker) -> None:
     assert judge(QUESTION, answer({"n": "x"}, "cancel"), checker) == Verdict(None)
 
