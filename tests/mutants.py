@@ -49,6 +49,7 @@ MODULES = {
     ],
     "engine/authorization.py": [
         "tests/engine/test_engine_judging.py",
+        "tests/engine/test_engine_checking.py",
         "tests/engine/test_engine_answers.py",
         "tests/engine/test_engine_identity.py",
         "tests/server/test_server_answers.py",

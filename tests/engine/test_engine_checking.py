@@ -65,6 +65,24 @@ def test_of_early_answers_only_those_to_this_question_are_judged_and_each_once(s
     assert [first[id_] is again[id_] for id_ in again] == [True]
 
 
+@pytest.mark.parametrize(("approvals", "judged"), [(1, 1), (2, 2)])
+def test_no_early_answer_is_judged_after_the_one_that_settles(stage: Stage, approvals: int, judged: int) -> None:
+    request = SuspensionRequest(kind="suspend", on_timeout="cancel", schema=ENDLESS, approvals=approvals)
+    found = {}
+
+    def step(briefing: Briefing) -> Outcome:
+        for _ in range(2):
+            assert stage.send(briefing.execution, body=GOOD)[0] == 202
+        claim = Claim(briefing.execution, 0, "ask", 0, "")
+        found.update(judge_early(stage.queue, claim, request, {}, seconds=60))
+        return finish(briefing)
+
+    stage.script.steps["ask"] = step
+    stage.play(stage.start("%%step ask"))
+
+    assert len(found) == judged
+
+
 class TestWhileAnAnswerIsChecked:
     def test_others_are_started_answered_and_cancelled(
         self, stage: Stage, checker: Checker, wait_until: WaitUntil

@@ -16,6 +16,7 @@ from pauseflow_nb.engine.authorization import (
     judge,
     shorten_comment,
 )
+from pauseflow_nb.errors import CheckersBusy
 from pauseflow_nb.forms.check_process import Checker
 from pauseflow_nb.forms.codec import Reading
 from pauseflow_nb.store.executions import Row
@@ -74,6 +75,19 @@ def test_an_answer_is_refused_where_no_time_is_left_to_check_it(checker: Checker
         assert judge(QUESTION, answer({"n": 1}), checker, seconds=seconds) == Verdict(Refusal(422, sentence))
     tried = judge(QUESTION, answer({"n": 1}), checker, seconds=0.001)
     assert tried.refusal is None or tried.refusal.error != sentence
+
+
+def test_an_early_answer_is_refused_where_no_process_is_free_to_check_it_and_others_are_to_come_again() -> None:
+    def find_errors(*_arguments: Any, **_options: Any) -> None:
+        raise CheckersBusy
+
+    busy = cast("Checker", SimpleNamespace(find_errors=find_errors))
+
+    refusal = judge(QUESTION, answer({"n": 1}), busy, seconds=5).refusal
+    assert refusal is not None
+    assert refusal.status == 422
+    with pytest.raises(CheckersBusy):
+        judge(QUESTION, answer({"n": 1}), busy)
 
 
 def test_what_could_not_be_read_is_refused_without_a_form_too(checker: Checker) -> None:
