@@ -63,6 +63,7 @@ MODULES = {
         "tests/kernel_snapshot/test_snapshot_safety.py",
         "tests/kernel_snapshot/test_snapshot_settings.py",
         "tests/kernel_snapshot/test_snapshot_order.py",
+        "tests/kernel_snapshot/test_snapshot_types.py",
         "tests/kernel_snapshot/test_snapshot_finalizers.py",
         "tests/kernel/test_kernel_deferred.py",
         "tests/kernel/test_kernel_own_modules.py",
