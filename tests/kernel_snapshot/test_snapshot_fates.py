@@ -143,6 +143,11 @@ REPLAYS = {
         "x.execute('create table t(a)'); x.execute('insert into t values (1)'); x.commit()\nx.create_function('two', 0, lambda: 2)",
         "list(x.execute('select a, two() from t')) == [(1, 2)]",
     ),
+    "databases in a dict": (
+        "x = {'a': sqlite3.connect('x.db')}",
+        "x['a'].execute('create table if not exists t(a)'); x['a'].execute('insert into t values (1)'); x['a'].commit()",
+        "list(x['a'].execute('select a from t')) == [(1,)]",
+    ),
     "a database, in a step": (
         "x = sqlite3.connect('x.db')",
         "%%step a\nx.execute('create table t(a)'); x.commit()",

@@ -7,7 +7,9 @@ the notebook, are not: they lack what other code has put into them.
 import ast
 import collections
 import contextlib
+import functools
 import inspect
+import operator
 import sys
 import tempfile
 import textwrap
@@ -98,10 +100,9 @@ def _of_library(value: Any) -> OwnState:
 
 
 def _joined(states: Iterator[OwnState]) -> OwnState:
-    found = OwnState()
-    for each in states:
-        found |= each
-    return found
+    # Not from an empty state on, which is not outside: then no container would be.
+    found = list(states)
+    return functools.reduce(operator.or_, found) if found else OwnState()
 
 
 def _is_set(value: Any) -> bool:
