@@ -103,6 +103,10 @@ CHANGES = {
         "x = tempfile.TemporaryDirectory()",
         "%%step a\nopen(x.name + '/a', 'w').close()",
     ),
+    "a database that an own object holds": (
+        "class Box:\n    def __init__(self): self.db = sqlite3.connect('x.db')\nx = Box()",
+        "x.db.execute('create table t(a)'); x.db.commit()",
+    ),
     "data of a thread": ("x = threading.local()", "%%step a\nx.a = 1"),
 }
 

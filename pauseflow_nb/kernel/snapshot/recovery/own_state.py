@@ -83,8 +83,9 @@ def find_own_state(value: Any, depth: int = _DEPTH) -> OwnState:
         return _joined(find_own_state(each, depth - 1) for each in items)
     if is_users(kind):
         state = getattr(value, "__dict__", {})
-        inside = _joined(find_own_state(each, depth - 1) for each in list(state.values())[:_MOST])
-        return OwnState(by_methods=inside.by_methods or _methods_change(kind), by_others=True)
+        inside = [find_own_state(each, depth - 1) for each in list(state.values())[:_MOST]]
+        by_methods = any(each.by_methods for each in inside) or _methods_change(kind)
+        return OwnState(by_methods, by_others=True, is_outside=any(each.is_outside for each in inside))
     return _of_library(value)
 
 

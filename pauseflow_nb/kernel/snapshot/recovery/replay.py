@@ -165,6 +165,9 @@ def _effect_on(name: str, statement: Statement, state: OwnState) -> bool | None:
     node = statement.tree
     if isinstance(node, ast.Expr):
         has_state = state.by_methods or state.by_others
+        if has_state and state.is_outside and not _only_shows(node.value):
+            # Its methods may change a database that an object of the notebook holds.
+            return None
         is_outside = _changes_outside(name, node.value) if state.is_outside else _sends(name, node.value)
         return not _only_shows(node.value) and (has_state or not is_outside)
     if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
