@@ -9,7 +9,6 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.finish_notebook import finish_notebook
-from pauseflow_nb.engine.locking import lock_rows
 from pauseflow_nb.engine.next_segments import Settlement, time_out_all
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.ownership import detach
@@ -128,23 +127,20 @@ class Clock:
         """
         # At most one of each execution: the next one must see the changes of this one.
         chosen = list({claim.execution: claim for claim in reversed(due)}.values())
-        rows = lock_rows(connection, chosen, skip_locked=True)
-        moment = now(connection)
+        locked = [row for row in suspensions.lock_where_free(connection, chosen) if row is not None]
+        moment = locked[0].now if locked else 0.0
         settlements: list[Settlement] = []
         unanswered: list[Row] = []
         left: list[Claim] = []
-        for claim, each in zip(chosen, rows, strict=True):
-            suspension, before, row = each.suspension, each.segment, each.execution
-            if suspension is None or before is None or row is None:
+        for row in locked:
+            if row.deadline is None or row.deadline > row.now:
                 continue
-            if suspension.state != "open" or suspension.deadline is None or suspension.deadline > moment:
-                continue
-            if wakes_in_time(suspension):
-                settlements.append(Settlement(suspension, before, row.attached_to, "clock", make_default(suspension)))
-            elif ends_unanswered(suspension):
-                unanswered.append(suspension)
+            if wakes_in_time(row):
+                settlements.append(Settlement(row, row, row, "clock", make_default(row)))
+            elif ends_unanswered(row):
+                unanswered.append(row)
             else:
-                left.append(claim)
+                left.append(suspensions.make_claim(row))
         if settlements:
             time_out_all(connection, self._store.jobs, settlements, moment)
         if unanswered:

@@ -200,7 +200,19 @@ def record_decisions(
     Returns:
         Execution → facts for the audit trail: the number of the record, and its digest.
     """
-    return _add(connection, [each.to_record() for each in made], moment) if made else {}
+    signed = sign_decisions(connection, made)
+    decisions.add_all(connection, signed, moment)
+    return describe_records(signed)
+
+
+def sign_decisions(connection: sa.Connection, made: Sequence[MadeDecision]) -> list[decisions.Record]:
+    """Sign decisions, at most one for each execution; the caller holds the executions' rows, and adds the records."""
+    return _sign(connection, [each.to_record() for each in made]) if made else []
+
+
+def describe_records(records: Iterable[decisions.Record]) -> dict[str, dict[str, JSON]]:
+    """Return execution → facts of its record for the audit trail: the number of the record, and its digest."""
+    return {each.execution: {"record": each.number, "digest": each.signed.digest} for each in records}
 
 
 def name_records(connection: sa.Connection, signed: Mapping[str, Mapping[str, JSON]]) -> None:
@@ -321,14 +333,12 @@ def _place(suspension: Row, shown: Mapping[str, Any]) -> dict[str, JSON]:
     return dict(shown.get("suspension") or own)
 
 
-def _add(
-    connection: sa.Connection, records: Sequence[_Record], moment: float | None = None
-) -> dict[str, dict[str, JSON]]:
-    """Sign and add records, at most one for each execution.
+def _add(connection: sa.Connection, records: Sequence[_Record]) -> None:
+    """Sign and add records, at most one for each execution."""
+    decisions.add_all(connection, _sign(connection, records))
 
-    Returns:
-        Execution → facts for the audit trail: the number of the record, and its digest.
-    """
+
+def _sign(connection: sa.Connection, records: Sequence[_Record]) -> list[decisions.Record]:
     newest = decisions.find_newest(connection, [each.execution for each in records])
     key = keys.signing_key(connection)
     lists = _find_cells(connection, records)
@@ -342,8 +352,7 @@ def _add(
             facts = facts if earlier == each.execution else {**facts, "continues": earlier}
         signed = sign(Statement(each.kind, each.execution, number, previous, cells, facts), key)
         made.append(decisions.Record(each.execution, number, signed, cells.digest))
-    decisions.add_all(connection, made, moment)
-    return {each.execution: {"record": each.number, "digest": each.signed.digest} for each in made}
+    return made
 
 
 def _find_cells(connection: sa.Connection, records: Sequence[_Record]) -> list[CellList]:

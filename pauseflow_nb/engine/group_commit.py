@@ -5,21 +5,22 @@ transaction has locked. Every other answer is applied alone, so that it neither 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from pauseflow_nb.engine.authorization import Callback, Verdict, shorten_comment
 from pauseflow_nb.engine.jobs import Jobs
-from pauseflow_nb.engine.locking import Rows, lock_rows
+from pauseflow_nb.engine.locking import is_withdrawn
 from pauseflow_nb.engine.next_segments import Settlement, resume_all
 from pauseflow_nb.engine.open_store import OpenStore
 from pauseflow_nb.engine.settling import Response, Settling, make_envelope
 from pauseflow_nb.errors import StorageFull, StoreUnavailable
 from pauseflow_nb.json_values import NOTHING
 from pauseflow_nb.links import Claim
-from pauseflow_nb.store.database import now
+from pauseflow_nb.store import keys, suspensions
+from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.suspensions import make_approval
 from pauseflow_nb.store.views import view_approvals
 
@@ -81,13 +82,15 @@ def settle_together(store: OpenStore, answers: Sequence[Answer]) -> list[Respons
 
 def _apply_all(connection: sa.Connection, jobs: Jobs, answers: Sequence[Answer]) -> set[int]:
     """Apply the usual answers; return a result for each answer."""
-    rows = lock_rows(connection, [answer.claim for answer in answers], skip_locked=True)
-    moment = now(connection)
-    found = [(answer, _find_settlement(answer, each, moment)) for answer, each in zip(answers, rows, strict=True)]
-    settlements = [settlement for _, settlement in found if settlement is not None]
-    if settlements:
-        resume_all(connection, jobs, settlements, moment)
-    return {id(answer) for answer, settlement in found if settlement is not None}
+    rows = suspensions.lock_where_free(connection, [answer.claim for answer in answers])
+    locked = [(answer, row) for answer, row in zip(answers, rows, strict=True) if row is not None]
+    has_withdrawn_keys = any(row.has_withdrawn_keys for _, row in locked)
+    withdrawn = keys.list_withdrawn(connection) if has_withdrawn_keys else set()
+    usual = [(answer, row) for answer, row in locked if _is_usual(answer, row, withdrawn)]
+    if usual:
+        moment = usual[0][1].now
+        resume_all(connection, jobs, [_make_settlement(answer, row, moment) for answer, row in usual], moment)
+    return {id(answer) for answer, _ in usual}
 
 
 def _respond(answer: Answer) -> Response:
@@ -95,31 +98,31 @@ def _respond(answer: Answer) -> Response:
     return Response(200, {**body})
 
 
-def _find_settlement(answer: Answer, rows: Rows, moment: float) -> Settlement | None:
-    """Return the settlement of an answer that alone resumes an open suspension with locked rows; otherwise None."""
-    suspension, callback = rows.suspension, answer.callback
-    if suspension is None or rows.segment is None or rows.execution is None or rows.is_withdrawn:
-        return None
-    is_overdue = suspension.deadline is not None and suspension.deadline <= moment
-    is_stale = callback.seen is not None and callback.seen != (suspension.shown or {}).get("digest")
+def _is_usual(answer: Answer, suspension: Row, withdrawn: Collection[int]) -> bool:
+    """Whether an answer alone resumes an open suspension, which the caller has locked."""
+    seen = answer.callback.seen
+    is_overdue = suspension.deadline is not None and suspension.deadline <= suspension.now
+    is_stale = seen is not None and seen != (suspension.shown or {}).get("digest")
     approvals = view_approvals(suspension.rules, suspension.given)
-    is_usual = (
+    return (
         answer.may_resume
-        and suspension.state == "open"
+        and not is_withdrawn(answer.claim, suspension.revocations, withdrawn)
         and suspension.kind not in ("pause", "notebook")
         and not is_overdue
         and not is_stale
         and approvals["needed"] == 1
         and not approvals["given"]
     )
-    if not is_usual:
-        return None
+
+
+def _make_settlement(answer: Answer, row: Row, moment: float) -> Settlement:
+    callback = answer.callback
     by, envelope = callback.by, callback.envelope or make_envelope(NOTHING, callback.by)
     comment = shorten_comment(envelope)
     return Settlement(
-        suspension,
-        rows.segment,
-        rows.execution.attached_to,
+        row,
+        row,
+        row,
         by,
         envelope,
         is_sent=True,

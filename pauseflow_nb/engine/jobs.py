@@ -4,10 +4,10 @@ DBOS is loaded only when the first job must be queued: a notebook that runs to i
 needs it.
 """
 
-import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from pauseflow_nb.errors import StoreUnavailable
 from pauseflow_nb.queues import DEFAULT_QUEUE
 from pauseflow_nb.store.database import describe_database
 from pauseflow_nb.store.executions import find_queues
+from pauseflow_nb.store.many_rows import insert_many
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -43,6 +44,18 @@ _HAS_QUEUED = sa.text(
 ).bindparams(sa.bindparam("queues", expanding=True, type_=sa.String))
 
 
+@dataclass(frozen=True)
+class NewJob:
+    """A segment to queue."""
+
+    execution: str
+    #: Number of the segment.
+    n: int
+    #: How often it has been queued before; DBOS keeps the first job of each name and drops later ones.
+    job: int = 0
+    queue: str = DEFAULT_QUEUE
+
+
 class Jobs:
     """Queues jobs inside transactions of its callers."""
 
@@ -55,34 +68,32 @@ class Jobs:
     def enqueue(self, connection: sa.Connection, execution: str, n: int, job: int) -> None:
         """Queue a segment in the caller's transaction, which must run under `ready`.
 
+        It goes into the queue of the cell that it begins with.
+
         Args:
             connection: The transaction.
             execution: Id of the execution.
             n: Number of the segment.
             job: How often it has been queued before; DBOS keeps the first job of each name and drops later ones.
         """
-        self.enqueue_all(connection, [(execution, n, job)])
+        queue = find_queues(connection, [(execution, n)]).get((execution, n), DEFAULT_QUEUE)
+        self.enqueue_all(connection, [NewJob(execution, n, job, queue)])
 
-    def enqueue_all(self, connection: sa.Connection, jobs: Sequence[tuple[str, int, int]]) -> None:
-        """Queue several segments: execution, number and job of each; see `enqueue`.
-
-        Each goes into the queue of the cell that it begins with.
-        """
+    def enqueue_all(self, connection: sa.Connection, jobs: Sequence["NewJob"]) -> None:
+        """Queue several segments; see `enqueue`."""
         if not jobs:
             return
         if self._client is None:
             raise _NotReady
-        queues = find_queues(connection, [(execution, n) for execution, n, _ in jobs])
         rows: Any = _NewRows()
-        for execution, n, job in jobs:
-            name, queue = name_job(execution, n, job), name_queue(queues.get((execution, n), DEFAULT_QUEUE))
-            self._client.enqueue_in_transaction(
-                rows,
-                {"workflow_name": JOB, "queue_name": queue, "workflow_id": name, "app_version": VERSION},
-                execution,
-                n,
-                job,
-            )
+        for each in jobs:
+            options: Any = {
+                "workflow_name": JOB,
+                "queue_name": name_queue(each.queue),
+                "workflow_id": name_job(each.execution, each.n, each.job),
+                "app_version": VERSION,
+            }
+            self._client.enqueue_in_transaction(rows, options, each.execution, each.n, each.job)
         rows.insert(connection)
         if connection.dialect.name == "postgresql":
             connection.execute(_NOTIFY)
@@ -262,19 +273,8 @@ class _NewRows:
 
     def insert(self, connection: sa.Connection) -> None:
         """Insert the rows; a job that exists already is not changed."""
-        schema = "" if connection.dialect.name == "sqlite" else f"{DBOS_SCHEMA}."
         for table, rows in self._rows.items():
-            connection.execute(_build_insert(schema, table, tuple(rows[0])), rows)
-
-
-@functools.lru_cache(maxsize=8)
-def _build_insert(schema: str, table: sa.Table, names: tuple[str, ...]) -> sa.TextClause:
-    # As text: SQLAlchemy compiles an insert with ON CONFLICT again each time, and a text once.
-    statement = sa.text(
-        f"INSERT INTO {schema}{table.name} ({', '.join(names)})"  # noqa: S608  (names of DBOS's columns)
-        f" VALUES ({', '.join(f':{name}' for name in names)}) ON CONFLICT DO NOTHING"
-    )
-    return statement.bindparams(*[sa.bindparam(name, type_=table.c[name].type) for name in names])
+            insert_many(connection, table, rows, schema=DBOS_SCHEMA, keeps_existing=True)
 
 
 class _NotReady(Exception):

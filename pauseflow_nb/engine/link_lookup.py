@@ -11,6 +11,7 @@ from pauseflow_nb.errors import LinkWithdrawn, PauseflowError, StoreUnavailable
 from pauseflow_nb.links import Claim, Signer
 from pauseflow_nb.store import executions, keys, suspensions
 from pauseflow_nb.store.database import reading
+from pauseflow_nb.store.executions import Row
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,16 @@ def _read(connection: sa.Connection, signer: Signer, tokens: Sequence[Token]) ->
     claims = [claim for claim in read if isinstance(claim, Claim)]
     if not claims:
         return [claim for claim in read if isinstance(claim, Exception)]
-    starters = executions.find_starters(connection, [claim.execution for claim in claims])
-    found = suspensions.find_questions(connection, claims)
-    targets: list[LinkTarget | Exception] = []
-    for claim in read:
-        if isinstance(claim, Exception):
-            targets.append(claim)
-            continue
-        starter, question = starters.get(claim.execution), found.get(suspensions.key_of(claim))
-        if starter is not None and starter.revocations != claim.revocations:
-            targets.append(LinkWithdrawn())
-        elif starter is None or question is None:
-            targets.append(LinkTarget(claim, None))
-        else:
-            targets.append(LinkTarget(claim, Question.of(question, executions.find_starter(starter))))
-    return targets
+    found = iter(suspensions.find_questions(connection, claims))
+    return [claim if isinstance(claim, Exception) else _find_target(claim, *next(found)) for claim in read]
+
+
+def _find_target(claim: Claim, starter: Row | None, question: Row | None) -> LinkTarget | Exception:
+    if starter is not None and starter.revocations != claim.revocations:
+        return LinkWithdrawn()
+    if starter is None or question is None:
+        return LinkTarget(claim, None)
+    return LinkTarget(claim, Question.of(question, executions.find_starter(starter)))
 
 
 def _claim(signer: Signer, token: Token) -> Claim | Exception:

@@ -1,6 +1,6 @@
 """Lock the rows that an answer changes, always in the same order, so that transactions do not deadlock."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -21,27 +21,21 @@ class Rows:
     is_withdrawn: bool
 
 
-def lock_rows(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> list[Rows]:
-    """Lock the rows of claims: all segments, then all executions, then all suspensions.
+def lock_rows(connection: sa.Connection, claim: Claim) -> Rows:
+    """Lock the rows of a claim: the segment, then the execution, then the suspension; waits for other transactions."""
+    segment = segments.lock(connection, claim.execution, claim.segment)
+    execution = executions.lock(connection, claim.execution)
+    suspension = suspensions.lock(connection, claim)
+    revocations = None if execution is None else execution.revocations
+    return Rows(segment, execution, suspension, is_withdrawn(claim, revocations, keys.list_withdrawn(connection)))
+
+
+def is_withdrawn(claim: Claim, revocations: int | None, withdrawn: Collection[int]) -> bool:
+    """Whether the link of a claim was withdrawn since it was verified; a claim without a key is not of a link.
 
     Args:
-        connection: The caller's transaction.
-        claims: Claims for any number of executions.
-        skip_locked: Whether to skip rows that another transaction has locked, instead of waiting.
+        claim: The claim.
+        revocations: How often the links of its execution were revoked; None if that does not exist.
+        withdrawn: Numbers of the withdrawn keys.
     """
-    names = [(claim.execution, claim.segment) for claim in claims]
-    found = segments.lock_all(connection, names, skip_locked=skip_locked)
-    rows = executions.lock_all(connection, [name for name, _ in names], skip_locked=skip_locked)
-    open_ones = suspensions.lock_all(connection, claims, skip_locked=skip_locked)
-    withdrawn = keys.list_withdrawn(connection)
-    return [
-        Rows(
-            found.get((claim.execution, claim.segment)),
-            row := rows.get(claim.execution),
-            open_ones.get(suspensions.key_of(claim)),
-            # A claim without a key is not of a link.
-            claim.key is not None
-            and (claim.key in withdrawn or (row is not None and row.revocations != claim.revocations)),
-        )
-        for claim in claims
-    ]
+    return claim.key is not None and (claim.key in withdrawn or revocations not in (None, claim.revocations))

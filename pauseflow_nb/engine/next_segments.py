@@ -6,15 +6,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.decision_records import MadeDecision, name_records, record_decisions
-from pauseflow_nb.engine.jobs import Jobs
+from pauseflow_nb.engine.decision_records import MadeDecision, describe_records, name_records, sign_decisions
+from pauseflow_nb.engine.jobs import Jobs, NewJob
 from pauseflow_nb.identity import facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Wake
+from pauseflow_nb.queues import QueuePlan
 from pauseflow_nb.runner.cards import describe_decision
-from pauseflow_nb.store import audit, executions, segments, steps, suspensions
+from pauseflow_nb.store import audit, decisions, executions, segments, steps, suspensions
 from pauseflow_nb.store.database import format_time, now
+from pauseflow_nb.store.decisions import Record
 from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.many_rows import pipelined
 from pauseflow_nb.store.segments import NewSegment
 from pauseflow_nb.store.views import has_rules, name_settlement
 
@@ -26,8 +29,8 @@ class Settlement:
     suspension: Row
     #: The segment that ended with it.
     before: Row | None
-    #: The process that is attached to the execution; None: any worker runs it.
-    attached_to: str | None
+    #: The execution; None if it was removed.
+    execution: Row | None
     by: str
     #: The answer, also a default of the clock; None if there is none.
     envelope: dict[str, JSON] | None = None
@@ -41,49 +44,59 @@ class Settlement:
 
 def resume_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
     """Settle open suspensions at a moment, and wake their executions; the caller holds all rows."""
-    suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in settlements], moment)
-    _wake_all(connection, jobs, settlements, "resume", moment)
+    woken = _prepare(connection, settlements, moment)
+    with pipelined(connection):
+        suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in settlements], moment)
+        _write(connection, jobs, woken, moment)
+        audit.add_lines(connection, _make_audit_lines(settlements, "resume", woken.signed), moment)
 
 
 def time_out_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
     """Settle suspensions whose deadline has passed at a moment, and wake their executions; the caller holds all rows."""
-    suspensions.time_out_all(connection, [each.suspension for each in settlements], moment)
-    _wake_all(connection, jobs, settlements, "timeout", moment)
+    woken = _prepare(connection, settlements, moment)
+    with pipelined(connection):
+        suspensions.time_out_all(connection, [each.suspension for each in settlements], moment)
+        _write(connection, jobs, woken, moment)
+        audit.add_lines(connection, _make_audit_lines(settlements, "timeout", woken.signed), moment)
 
 
 def wake_one(connection: sa.Connection, jobs: Jobs, settlement: Settlement) -> None:
     """Wake one execution; the caller has settled its suspension and recorded that in the audit trail."""
-    name_records(connection, _queue_all(connection, jobs, [settlement], now(connection)))
+    moment = now(connection)
+    woken = _prepare(connection, [settlement], moment)
+    _write(connection, jobs, woken, moment)
+    name_records(connection, woken.signed)
 
 
-def _wake_all(
-    connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], action: str, moment: float
-) -> None:
-    signed = _queue_all(connection, jobs, settlements, moment)
-    lines = [_make_audit_line(each, action, signed.get(each.suspension.execution, {})) for each in settlements]
-    audit.add_lines(connection, lines, moment)
+@dataclass(frozen=True)
+class _Woken:
+    """What is written for executions that wake; all of it is known before the first row is written."""
+
+    #: Execution, step and run → what the run has published, with `$resume_data`.
+    exports: dict[tuple[str, str, int], dict[str, JSON]]
+    records: list[Record]
+    #: At most one of each execution.
+    segments: list[NewSegment]
+    jobs: list[NewJob]
+
+    @property
+    def signed(self) -> dict[str, dict[str, JSON]]:
+        """Facts of the records for the audit trail."""
+        return describe_records(self.records)
 
 
-def _queue_all(
-    connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float
-) -> dict[str, dict[str, JSON]]:
-    """Queue the next segments, at most one of each execution, and store `$resume_data` for all later segments.
-
-    Returns:
-        Facts of the records for the audit trail; see `record_decisions`.
-    """
+def _prepare(connection: sa.Connection, settlements: Sequence[Settlement], moment: float) -> _Woken:
+    """Read what is needed, sign the decisions, and plan the next segments, at most one of each execution."""
     at = format_time(moment) or ""
     answers = [complete_envelope(each, at) for each in settlements]
-    steps.export_all(
-        connection,
-        {
-            (each.suspension.execution, each.suspension.step, each.suspension.run): {"$resume_data": answer}
-            for each, answer in zip(settlements, answers, strict=True)
-            if answer is not None
-        },
-    )
+    answered = {
+        (each.suspension.execution, each.suspension.step, each.suspension.run): answer
+        for each, answer in zip(settlements, answers, strict=True)
+        if answer is not None
+    }
+    exports = steps.find_exports(connection, answered)
     wakes = [_wake(each, answer, at) for each, answer in zip(settlements, answers, strict=True)]
-    signed = record_decisions(
+    records = sign_decisions(
         connection,
         [
             MadeDecision(each.suspension, describe_decision(wake, answer), each.seen)
@@ -91,29 +104,36 @@ def _queue_all(
             # The end of a delay and a rerun by the clock are not decisions.
             if each.by != "notebooks" and (each.by != "clock" or each.suspension.kind == "suspend")
         ],
-        moment,
     )
     # Not simply the next number: there may be a segment that refused an earlier answer.
     numbers = segments.next_numbers(connection, [each.suspension.execution for each in settlements])
-    segments.add_all(
-        connection,
+    new = [_make_segment(each, wake, numbers) for each, wake in zip(settlements, wakes, strict=True)]
+    return _Woken(
+        {run: {**published, "$resume_data": answered[run]} for run, published in exports.items()},
+        records,
+        new,
         [
-            NewSegment(
-                each.suspension.execution,
-                numbers[each.suspension.execution],
-                each.suspension.cell + (each.suspension.then != "rerun"),
-                wake,
-                each.before,
-                None if each.before is None else each.before.bound,
-            )
-            for each, wake in zip(settlements, wakes, strict=True)
+            NewJob(one.execution, one.n, queue=QueuePlan.parse(each.execution.queues).find(one.first_cell))
+            for each, one in zip(settlements, new, strict=True)
+            if each.execution is not None and each.execution.attached_to is None
         ],
-        moment,
     )
-    executions.set_queued(connection, numbers)
-    free = [each.suspension.execution for each in settlements if each.attached_to is None]
-    jobs.enqueue_all(connection, [(execution, numbers[execution], 0) for execution in free])
-    return signed
+
+
+def _make_segment(settlement: Settlement, wake: Wake, numbers: Mapping[str, int]) -> NewSegment:
+    suspension, before = settlement.suspension, settlement.before
+    first_cell = suspension.cell + (suspension.then != "rerun")
+    kernel_variables = None if before is None else before.bound
+    execution = suspension.execution
+    return NewSegment(execution, numbers[execution], first_cell, wake, before, kernel_variables)
+
+
+def _write(connection: sa.Connection, jobs: Jobs, woken: _Woken, moment: float) -> None:
+    steps.set_exports(connection, woken.exports)
+    decisions.add_all(connection, woken.records, moment)
+    segments.add_all(connection, woken.segments, moment)
+    executions.set_queued(connection, {each.execution: each.n for each in woken.segments})
+    jobs.enqueue_all(connection, woken.jobs)
 
 
 def complete_envelope(settlement: Settlement, moment: str) -> dict[str, JSON] | None:
@@ -125,6 +145,12 @@ def complete_envelope(settlement: Settlement, moment: str) -> dict[str, JSON] | 
     if settlement.approvals and has_rules(settlement.suspension.rules):
         envelope["approvals"] = settlement.approvals
     return envelope
+
+
+def _make_audit_lines(
+    settlements: Sequence[Settlement], action: str, signed: Mapping[str, Mapping[str, JSON]]
+) -> list[audit.Line]:
+    return [_make_audit_line(each, action, signed.get(each.suspension.execution, {})) for each in settlements]
 
 
 def _make_audit_line(settlement: Settlement, action: str, signed: Mapping[str, JSON]) -> audit.Line:

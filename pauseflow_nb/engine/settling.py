@@ -68,7 +68,7 @@ class Settling:
             LinkWithdrawn: If its link was withdrawn after it was verified.
             NotJudged: If there is an open suspension now: roll the transaction back and judge the callback.
         """
-        rows = lock_rows(self.connection, [claim])[0]
+        rows = lock_rows(self.connection, claim)
         suspension, segment, execution = rows.suspension, rows.segment, rows.execution
         if segment is None or execution is None:
             return Response(404, {"error": "this server does not know this link"})
@@ -286,7 +286,7 @@ class Settling:
     def _make_settlement(self, suspension: Row, by: str, **known: Any) -> Settlement:
         before = segments.find(self.connection, suspension.execution, suspension.segment)
         row = executions.find_plain(self.connection, suspension.execution)
-        return Settlement(suspension, before, None if row is None else row.attached_to, by, **known)
+        return Settlement(suspension, before, row, by, **known)
 
     def _queue_next(self, suspension: Row, wake: Wake) -> None:
         before = segments.find(self.connection, suspension.execution, suspension.segment)

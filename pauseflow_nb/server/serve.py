@@ -1,6 +1,7 @@
 """Run `pauseflow serve`: a Jupyter server with this extension only, which serves neither kernels nor files."""
 
 import errno
+import gc
 import signal
 import socket
 import sys
@@ -106,6 +107,8 @@ def serve(
     token = server.identity_provider.token if is_generated else ""
     extension.on_ready = lambda: announce(str(server.connection_url), token)
     sys.setswitchinterval(_SWITCH_SECONDS)
+    # Modules and handlers live as long as the process: a full collection need not visit them.
+    gc.freeze()
     server.start()
 
 

@@ -10,11 +10,11 @@ from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.identity import LINK, facts_of
 from pauseflow_nb.json_values import JSON, dump_compact
 from pauseflow_nb.store.database import now
+from pauseflow_nb.store.many_rows import insert_many
 from pauseflow_nb.store.tables import audit
 
 Row: TypeAlias = sa.Row[Any]
 
-_INSERT = audit.insert()
 _PLAIN = tuple(column for column in audit.c if column.name != "details")
 
 
@@ -69,7 +69,7 @@ def add_lines(connection: sa.Connection, lines: Iterable[Line], moment: float | 
         }
         for line in lines
     ]
-    connection.execute(_INSERT, rows)
+    insert_many(connection, audit, rows)
 
 
 def add_details(connection: sa.Connection, details: Mapping[str, Mapping[str, JSON]], *what: str) -> None:

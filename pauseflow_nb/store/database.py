@@ -6,10 +6,11 @@ store is the database's own clock: machines that share a store need not agree on
 
 import contextlib
 import json
+import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,8 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from pauseflow_nb.errors import NotStorable, StorageFull, StoreDamaged, StoreUnavailable
 from pauseflow_nb.operator_secrets import mask_passwords
@@ -101,18 +104,32 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-#: The clock of each database. Statements that run often are built once: building one takes longer than executing it.
-_CLOCKS = {
+class clock(FunctionElement[float]):  # noqa: N801  (used like a function)
+    """The database's clock, in seconds since 1970, as a column."""
+
+    type = sa.Float()
+    inherit_cache = True
+
+
+@compiles(clock)
+def _(_element: clock, _compiler: sa.Compiled, **_options: Any) -> str:
     # unixepoch('subsec') is NULL before SQLite 3.42.
-    "sqlite": sa.select((sa.func.julianday("now") - 2440587.5) * 86400.0),
+    return "(julianday('now') - 2440587.5) * 86400.0"
+
+
+@compiles(clock, "postgresql")
+def _(_element: clock, _compiler: sa.Compiled, **_options: Any) -> str:
     # Not now(): that is the beginning of the transaction, which may have waited for a lock since.
-    "postgresql": sa.select(sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53))),
-}
+    return "CAST(EXTRACT(epoch FROM clock_timestamp()) AS FLOAT)"
+
+
+#: Statements that run often are built once: building one takes longer than executing it.
+_NOW = sa.select(clock())
 
 
 def now(connection: sa.Connection) -> float:
     """Read the database's clock, in seconds since 1970."""
-    return float(connection.execute(_CLOCKS[connection.dialect.name]).scalar_one())
+    return float(connection.execute(_NOW).scalar_one())
 
 
 def format_time(seconds: float | None) -> str | None:
@@ -122,39 +139,9 @@ def format_time(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def select_among(*columns: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """Select the rows with one of some keys, which `name_keys` passes."""
-    # One parameter for all keys: with one for each part of each key, the text of the statement would differ with their
-    # number, and drivers and databases would parse and plan it again each time.
-    key = sa.func.json_each(sa.bindparam("keys", type_=sa.JSON)).table_valued(sa.column("value", sa.JSON)).c.value
-    is_number = [isinstance(column.type, sa.Integer) for column in columns]
-    parts = [key[n].as_integer() if each else key[n].as_string() for n, each in enumerate(is_number)]
-    return sa.tuple_(*columns).in_(sa.select(*parts)) if len(columns) > 1 else columns[0].in_(sa.select(*parts))
-
-
-def name_keys(keys: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
-    """Return the parameters of a statement with `select_among`."""
-    return {"keys": dict(enumerate(keys))}
-
-
-def name_ids(ids: Iterable[str]) -> dict[str, Any]:
-    """Return the parameters of a statement with `select_among` for one column."""
-    return name_keys((each,) for each in ids)
-
-
-def build_locks(selected: sa.Select[Any]) -> dict[bool, sa.Select[Any]]:
-    """Build two statements that lock rows: one that waits for other transactions, and one that skips their rows."""
-    return {skips: lock_row(selected, skip_locked=skips) for skips in (False, True)}
-
-
-def lock_row(statement: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:
-    """Lock the selected rows for this transaction; on SQLite the transaction already locks the file.
-
-    Args:
-        statement: Selects the rows.
-        skip_locked: Whether to skip rows that another transaction has locked, instead of waiting.
-    """
-    return statement.with_for_update(skip_locked=skip_locked)
+def lock_row(statement: sa.Select[Any]) -> sa.Select[Any]:
+    """Lock the selected rows for this transaction; on SQLite the transaction already locks the file."""
+    return statement.with_for_update()
 
 
 def is_conflict(problem: BaseException) -> bool:
@@ -323,6 +310,8 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
             _hide_password(url), "its driver is missing: pip install 'pauseflow-nb[postgresql]'"
         ) from None
 
+    # It warns of each statement that could not follow another one; the error of that one is ours to explain.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     settings = {"search_path": f"{SCHEMA}, public", "lock_timeout": str(int(patience.total_seconds() * 1000))}
 
     @sa.event.listens_for(engine, "connect")

@@ -9,8 +9,9 @@ from pauseflow_nb.decisions.digests import CellList
 from pauseflow_nb.decisions.statement import Signed, digest_payload, expand
 from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store.database import name_ids, name_keys, now, select_among
+from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.many_rows import insert_many, name_ids, name_keys, select_among
 from pauseflow_nb.store.tables import cell_lists, decisions
 
 _LAST = (
@@ -70,19 +71,19 @@ def add_all(connection: sa.Connection, records: Iterable[Record], moment: float 
 
     Their time is `moment`; the default is now.
     """
-    moment = now(connection) if moment is None else moment
     rows = [
         {
             "execution": each.execution,
             "number": each.number,
-            "at": moment,
+            "at": now(connection) if moment is None else moment,
             "envelope": each.signed.brief,
             "digest": each.signed.digest,
             "cells": each.cells,
         }
         for each in records
     ]
-    connection.execute(decisions.insert(), rows)
+    if rows:
+        insert_many(connection, decisions, rows)
 
 
 def add_cells(connection: sa.Connection, execution: str, cells: CellList) -> None:
@@ -104,6 +105,7 @@ def find_cells(connection: sa.Connection, names: Collection[tuple[str, str]]) ->
     found = {
         (row.execution, row.digest): CellList(row.digest, row.cells, row.subjects)
         for row in connection.execute(_CELLS, name_keys(names))
+        if (row.execution, row.digest) in names
     }
     if missing := names - found.keys():
         raise StoreDamaged(f"the cells that records are about are missing: {', '.join(name for name, _ in missing)}")

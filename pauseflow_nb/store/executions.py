@@ -12,7 +12,8 @@ from pauseflow_nb.identity import Who, facts_of
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import Line, add_line, add_lines
-from pauseflow_nb.store.database import build_locks, lock_row, name_ids, name_keys, now, select_among
+from pauseflow_nb.store.database import lock_row, now
+from pauseflow_nb.store.many_rows import name_ids, name_keys, select_among, update_many
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 #: A row of any table, with its columns as attributes.
@@ -27,21 +28,6 @@ FINAL = frozenset({"completed", "failed", "cancelled"})
 _PLAIN = tuple(column for column in executions.c if not isinstance(column.type, sa.JSON))
 
 _AMONG = select_among(executions.c.id)
-_STARTERS = sa.select(*(executions.c[name] for name in ("id", "created_by", "options", "revocations"))).where(_AMONG)
-# In a fixed order: see `segments`.
-_LOCKED = build_locks(
-    sa.select(*(executions.c[name] for name in ("id", "state", "attached_to", "revocations", "queues")))
-    .where(_AMONG)
-    .order_by(executions.c.id)
-)
-_SET_QUEUED = (
-    executions.update().where(executions.c.id == sa.bindparam("of")).values(state="queued", segment=sa.bindparam("n"))
-)
-_END = (
-    executions.update()
-    .where(executions.c.id == sa.bindparam("of"))
-    .values({name: sa.bindparam(name) for name in ("state", "reason", "error", "ended_at", "record_due")})
-)
 _PARENTS = sa.select(executions.c.parent, executions.c.nested).where(_AMONG, executions.c.parent.is_not(None))
 _QUEUES = (
     sa.select(segments.c.execution, segments.c.n, segments.c.first_cell, executions.c.queues)
@@ -80,11 +66,6 @@ def add(connection: sa.Connection, execution: str, *, by: str, **values: Any) ->
 def find_starter(row: Row) -> Who:
     """Read who started an execution, and who called sudo to do so."""
     return Who(row.created_by, via=row.options.get(_VIA))
-
-
-def find_starters(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
-    """Read who started executions, and how often their links were revoked."""
-    return {row.id: row for row in connection.execute(_STARTERS, name_ids(ids))}
 
 
 def find(connection: sa.Connection, execution: str) -> Row | None:
@@ -135,11 +116,6 @@ def lock_plain(connection: sa.Connection, execution: str) -> Row | None:
     return connection.execute(lock_row(sa.select(*_PLAIN).where(executions.c.id == execution))).first()
 
 
-def lock_all(connection: sa.Connection, ids: Sequence[str], *, skip_locked: bool = False) -> dict[str, Row]:
-    """Lock several rows, and read what settling needs to know of them; lock the segments' rows before."""
-    return {row.id: row for row in connection.execute(_LOCKED[skip_locked], name_ids(ids))}
-
-
 def find_owner(connection: sa.Connection, output: str) -> Row | None:
     """Find the execution that has not ended and writes this output."""
     where = (executions.c.output == output, executions.c.ended_at.is_(None))
@@ -153,7 +129,8 @@ def set_state(connection: sa.Connection, execution: str, state: str, **values: A
 
 def set_queued(connection: sa.Connection, numbers: Mapping[str, int]) -> None:
     """Change the states of executions to `queued`, with the number of the next segment of each."""
-    connection.execute(_SET_QUEUED, [{"of": execution, "n": n} for execution, n in numbers.items()])
+    rows = [{"id": execution, "state": "queued", "segment": n} for execution, n in numbers.items()]
+    update_many(connection, executions, rows)
 
 
 @dataclass(frozen=True)
@@ -194,7 +171,7 @@ def end_all(
     """
     rows = [
         {
-            "of": each.execution,
+            "id": each.execution,
             "state": each.state,
             "reason": each.reason,
             "error": each.error,
@@ -203,7 +180,7 @@ def end_all(
         }
         for each in endings
     ]
-    connection.execute(_END, rows)
+    update_many(connection, executions, rows)
     lines = [
         Line(
             each.execution,

@@ -13,17 +13,11 @@ from pauseflow_nb.errors import UnknownExecution
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import SnapshotRef, Wake
 from pauseflow_nb.store import executions, tables
-from pauseflow_nb.store.database import build_locks, lock_row, name_ids, name_keys, now, select_among
+from pauseflow_nb.store.database import lock_row, now
 from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.many_rows import insert_many, name_ids, select_among
 from pauseflow_nb.store.tables import segments, steps
 
-_PLACE = (segments.c.execution, segments.c.n)
-# In a fixed order: otherwise two transactions that lock the same rows could wait for each other.
-_LOCKED = build_locks(
-    sa.select(*_PLACE, *(segments.c[name] for name in ("state", "snapshot", "digest", "signature", "bound")))
-    .where(select_among(*_PLACE))
-    .order_by(*_PLACE)
-)
 _NEWEST = (
     sa.select(segments.c.execution, sa.func.max(segments.c.n))
     .where(select_among(segments.c.execution))
@@ -67,7 +61,7 @@ class NewSegment:
 def add_all(connection: sa.Connection, new: Iterable[NewSegment], moment: float | None = None) -> None:
     """Insert segments that are queued at a moment; the default is now."""
     moment = now(connection) if moment is None else moment
-    connection.execute(segments.insert(), [_values(each, moment) for each in new])
+    insert_many(connection, segments, [_values(each, moment) for each in new])
 
 
 def find(connection: sa.Connection, execution: str, n: int) -> Row | None:
@@ -82,20 +76,6 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
     of the other, and a callback that arrives at the end of the step would be lost.
     """
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
-
-
-def lock_all(
-    connection: sa.Connection, keys: Sequence[tuple[str, int]], *, skip_locked: bool = False
-) -> dict[tuple[str, int], Row]:
-    """Lock several rows, and read their states, snapshots and missing variables; see `lock`.
-
-    Args:
-        connection: The caller's transaction.
-        keys: Execution and number of each segment.
-        skip_locked: Whether to skip rows that another transaction has locked.
-    """
-    found = connection.execute(_LOCKED[skip_locked], name_keys(keys))
-    return {(row.execution, row.n): row for row in found}
 
 
 def list_all(connection: sa.Connection, execution: str) -> list[Row]:

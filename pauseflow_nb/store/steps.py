@@ -1,22 +1,22 @@
 """Read and write one row for each run of each step: when it ran, how it ended, what it published."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
 from pauseflow_nb.json_values import JSON
 from pauseflow_nb.protocol import Failure, Outcome, SnapshotRef, StepBriefing
-from pauseflow_nb.store.database import name_keys, now, select_among
+from pauseflow_nb.store.database import now
 from pauseflow_nb.store.executions import Row
+from pauseflow_nb.store.many_rows import name_keys, select_among, update_many
 from pauseflow_nb.store.tables import steps
+
+#: What names a run: execution, step, number.
+Run: TypeAlias = tuple[str, str, int]
 
 _KEY = (steps.c.execution, steps.c.step, steps.c.run)
 _EXPORTS = sa.select(*_KEY, steps.c.exports).where(select_among(*_KEY))
-_EXPORT = (
-    steps.update()
-    .where(*(column == sa.bindparam(f"of_{column.name}") for column in _KEY))
-    .values(exports=sa.bindparam("exports"))
-)
 
 #: States of a run that has ended by itself; one that failed or was interrupted is begun again under its number.
 ENDED = ("finished", "suspended", "exited")
@@ -138,22 +138,25 @@ def has_ended(connection: sa.Connection, execution: str, segment: int, step: str
 
 def export(connection: sa.Connection, execution: str, step: str, run: int, **values: JSON) -> None:
     """Publish more values for a run that has ended."""
-    export_all(connection, {(execution, step, run): values})
+    found = find_exports(connection, [(execution, step, run)])
+    set_exports(connection, {one: {**published, **values} for one, published in found.items()})
 
 
-def export_all(connection: sa.Connection, values: Mapping[tuple[str, str, int], Mapping[str, JSON]]) -> None:
-    """Publish more values for runs that have ended, each named by its execution, step and number."""
+def find_exports(connection: sa.Connection, runs: Iterable[Run]) -> dict[Run, dict[str, JSON]]:
+    """Read what runs have published; runs that do not exist are left out."""
+    named = set(runs)
+    found = [(row[:3], row.exports) for row in connection.execute(_EXPORTS, name_keys(named))] if named else []
+    return {run: exports for run, exports in found if run in named}
+
+
+def set_exports(connection: sa.Connection, exports: Mapping[Run, Mapping[str, JSON]]) -> None:
+    """Change what runs have published."""
     rows = [
-        {
-            "of_execution": row[0],
-            "of_step": row[1],
-            "of_run": row[2],
-            "exports": {**row.exports, **values[row[0], row[1], row[2]]},
-        }
-        for row in connection.execute(_EXPORTS, name_keys(values))
+        {"execution": execution, "step": step, "run": run, "exports": dict(values)}
+        for (execution, step, run), values in exports.items()
     ]
     if rows:
-        connection.execute(_EXPORT, rows)
+        update_many(connection, steps, rows)
 
 
 def withdraw(connection: sa.Connection, execution: str, step: str, run: int, name: str) -> None:

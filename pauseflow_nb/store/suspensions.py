@@ -12,9 +12,10 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.links import Claim
 from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import decisions
-from pauseflow_nb.store.database import build_locks, format_time, lock_row, name_keys, now, select_among
+from pauseflow_nb.store.database import clock, format_time, lock_row, now
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.tables import callbacks, suspensions
+from pauseflow_nb.store.many_rows import name_ids, select_among, update_many
+from pauseflow_nb.store.tables import callbacks, executions, keys, segments, suspensions
 
 #: Callbacks that are stored for one suspension before its step has ended.
 MOST_EARLY = 100
@@ -25,24 +26,26 @@ Key: TypeAlias = tuple[str, int, str, int]
 _KEY = (suspensions.c.execution, suspensions.c.segment, suspensions.c.step, suspensions.c.ordinal)
 #: What settling does not need to know.
 _UNUSED = {"envelope", "errors", "notice", "remind_at"}
-_LOCKED = build_locks(
-    sa.select(*(column for column in suspensions.c if column.name not in _UNUSED))
-    .where(select_among(*_KEY))
-    .order_by(*_KEY)
+_LOCKED_WHERE_FREE = (
+    sa.select(
+        *(column for column in suspensions.c if column.name not in _UNUSED),
+        *(segments.c[name] for name in ("snapshot", "digest", "signature", "bound")),
+        *(executions.c[name] for name in ("attached_to", "revocations", "queues")),
+        sa.exists().where(keys.c.withdrawn_at.is_not(None)).label("has_withdrawn_keys"),
+        clock().label("now"),
+    )
+    .join(segments, (segments.c.execution == suspensions.c.execution) & (segments.c.n == suspensions.c.segment))
+    .join(executions, executions.c.id == suspensions.c.execution)
+    .where(select_among(suspensions.c.execution), suspensions.c.state == "open")
+    .with_for_update(skip_locked=True)
 )
-_QUESTIONS: sa.Select[Any] = sa.select(*_KEY, suspensions.c.kind, suspensions.c.schema, suspensions.c.rules).where(
-    select_among(*_KEY), suspensions.c.state == "open"
-)
-_TIME_OUT = (
-    suspensions.update()
-    .where(select_among(*_KEY))
-    .values(state="settled", action="timeout", settled_by="clock", settled_at=sa.bindparam("moment"))
-)
-_RESUME = (
-    suspensions.update()
-    .where(*(column == sa.bindparam(f"of_{column.name}") for column in _KEY))
-    .values(state="settled", action="resume", settled_at=sa.bindparam("moment"))
-    .values(settled_by=sa.bindparam("by"), given=sa.bindparam("given"))
+_QUESTIONS = (
+    sa.select(
+        *(executions.c[name] for name in ("id", "created_by", "options", "revocations")),
+        *(suspensions.c[name] for name in ("execution", "segment", "step", "ordinal", "kind", "schema", "rules")),
+    )
+    .outerjoin(suspensions, (suspensions.c.execution == executions.c.id) & (suspensions.c.state == "open"))
+    .where(select_among(executions.c.id))
 )
 
 
@@ -107,16 +110,35 @@ def lock(connection: sa.Connection, claim: Claim) -> Row | None:
     return connection.execute(lock_row(sa.select(suspensions).where(*_is(suspensions, claim)))).first()
 
 
-def lock_all(connection: sa.Connection, claims: Sequence[Claim], *, skip_locked: bool = False) -> dict[Key, Row]:
-    """Read and keep the suspensions that claims mean; see `lock`."""
-    found = connection.execute(_LOCKED[skip_locked], name_keys(map(key_of, claims)))
-    return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
+def lock_where_free(connection: sa.Connection, claims: Sequence[Claim]) -> list[Row | None]:
+    """Lock the open suspensions that claims name, each with its segment and its execution, without waiting.
+
+    Returns:
+        For each claim a row; None if the suspension is not open, or if another transaction has locked one of the
+        three rows. Besides the columns of the suspension it has:
+
+        - of the segment: `snapshot`, `digest`, `signature`, `bound`
+        - of the execution: `attached_to`, `revocations`, `queues`
+        - `has_withdrawn_keys`: whether any key of the store is withdrawn
+        - `now`: the time in seconds since 1970
+    """
+    rows: sa.Result[Any] = connection.execute(_LOCKED_WHERE_FREE, name_ids(claim.execution for claim in claims))
+    found = {(row.execution, row.segment, row.step, row.ordinal): row for row in rows}
+    return [found.get(key_of(claim)) for claim in claims]
 
 
-def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> dict[Key, Row]:
-    """Read what the open suspensions ask that claims mean: `kind`, `schema`, `rules`."""
-    found = connection.execute(_QUESTIONS, name_keys(map(key_of, claims)))
-    return {(row.execution, row.segment, row.step, row.ordinal): row for row in found}
+def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> list[tuple[Row | None, Row | None]]:
+    """Read who started the executions that claims name, and the questions of the open suspensions.
+
+    Returns:
+        For each claim two rows: one with `created_by`, `options` and `revocations` of the execution, or None if that
+        does not exist; and one with `execution`, `step`, `kind`, `schema` and `rules` of the suspension, or None if
+        that is not open.
+    """
+    rows: Sequence[Row] = connection.execute(_QUESTIONS, name_ids(claim.execution for claim in claims)).all()
+    starters = {row.id: row for row in rows}
+    questions = {(row.execution, row.segment, row.step, row.ordinal): row for row in rows}
+    return [(starters.get(claim.execution), questions.get(key_of(claim))) for claim in claims]
 
 
 def list_open(connection: sa.Connection, execution: str) -> list[Row]:
@@ -192,25 +214,18 @@ def settle_all(
     connection: sa.Connection, approvals: Sequence[tuple[Row, list[dict[str, JSON]]]], moment: float
 ) -> None:
     """Settle open suspensions that the caller has locked: each was resumed by the last of those who approved it."""
-    rows = [
-        {
-            "of_execution": row.execution,
-            "of_segment": row.segment,
-            "of_step": row.step,
-            "of_ordinal": row.ordinal,
-            "by": approved[-1]["by"],
-            "given": approved,
-            "moment": moment,
-        }
-        for row, approved in approvals
-    ]
-    connection.execute(_RESUME, rows)
+    rows = [{**_settled(row, "resume", approved[-1]["by"], moment), "given": approved} for row, approved in approvals]
+    update_many(connection, suspensions, rows)
 
 
 def time_out_all(connection: sa.Connection, overdue: Sequence[Row], moment: float) -> None:
     """Settle open suspensions that the caller has locked, because their time is over."""
-    keys = name_keys(key_of(make_claim(row)) for row in overdue)
-    connection.execute(_TIME_OUT, {**keys, "moment": moment})
+    update_many(connection, suspensions, [_settled(row, "timeout", "clock", moment) for row in overdue])
+
+
+def _settled(row: Row, action: str, by: JSON, moment: float) -> dict[str, Any]:
+    key = {column.name: getattr(row, column.name) for column in _KEY}
+    return {**key, "state": "settled", "action": action, "settled_by": by, "settled_at": moment}
 
 
 def make_approval(by: str, comment: str | None, moment: float) -> dict[str, JSON]:

@@ -8,7 +8,7 @@ from engine.stage import ME, Stage, plan, suspend
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.heartbeat import Presence
-from pauseflow_nb.engine.jobs import JOB, VERSION
+from pauseflow_nb.engine.jobs import JOB, VERSION, NewJob
 from pauseflow_nb.engine.ownership import detach
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import fork, retry
@@ -59,8 +59,8 @@ def test_a_job_that_is_queued_twice_stays_as_it_is(stage: Stage) -> None:
     execution = stage.queue.start(plan(*CELLS))
     other = stage.queue.start(plan(*CELLS))
     before = jobs(stage.queue)
-    names = [(execution, 0, 0), (other, 0, 0), (other, 0, 1)]
-    stage.queue.change(lambda connection: stage.queue.jobs.enqueue_all(connection, names))
+    new = [NewJob(execution, 0), NewJob(other, 0), NewJob(other, 0, job=1)]
+    stage.queue.change(lambda connection: stage.queue.jobs.enqueue_all(connection, new))
 
     assert jobs(stage.queue) == before | {f"{other}/0.1": DEFAULT}
 
