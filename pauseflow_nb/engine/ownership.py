@@ -104,13 +104,14 @@ class Watch:
     def __init__(self, store: OpenStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], _Watched] = {}
+        #: By attempt: a process may get a segment again that it has lost, before its first attempt has noticed.
+        self._running: dict[tuple[str, int, int], _Watched] = {}
         self._looker: _Looker | None = None
 
     @contextlib.contextmanager
     def over(self, segment: Row, control: Control) -> Iterator[None]:
         """Watch one segment; when this process has lost it, interrupt its kernel, and kill it a little later."""
-        key = (segment.execution, segment.n)
+        key = _name_attempt(segment)
         with self._lock:
             self._running[key] = _Watched(segment, control)
             if self._looker is None:
@@ -137,7 +138,7 @@ class Watch:
             yield
         finally:
             with self._lock:
-                self._running[segment.execution, segment.n].has_run = True
+                self._running[_name_attempt(segment)].has_run = True
 
     def list_running(self) -> list[tuple[Row, Control]]:
         """List the segments whose end is not recorded yet."""
@@ -146,6 +147,10 @@ class Watch:
     def _list_watched(self) -> list[_Watched]:
         with self._lock:
             return list(self._running.values())
+
+
+def _name_attempt(segment: Row) -> tuple[str, int, int]:
+    return segment.execution, segment.n, segment.attempt
 
 
 class _Looker(threading.Thread):

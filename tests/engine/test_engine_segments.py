@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from engine.stage import ME, Stage, die, fail, finish, in_turn, plan, saved, sus
 from pauseflow_nb.engine import attempt_fence, finish_notebook, open_store, ownership
 from pauseflow_nb.engine.attempt_end import Ending
 from pauseflow_nb.engine.clock import Clock
-from pauseflow_nb.engine.ownership import attach, detach
+from pauseflow_nb.engine.ownership import Watch, attach, detach
 from pauseflow_nb.engine.queue import Queue
 from pauseflow_nb.engine.retry_fork import retry
 from pauseflow_nb.engine.run_segment import MOST_CRASHES, Segments
@@ -417,6 +418,28 @@ def test_a_segment_that_others_took_is_lost(stage: Stage, loss: str) -> None:
             store_segments.release(connection, segment, new_job=True)
 
         assert store_segments.is_lost(connection, segment)
+
+
+def test_two_attempts_at_one_segment_in_one_process_are_watched_each_for_itself(stage: Stage) -> None:
+    """A worker that was stopped and lost its segment may get it again, before its first attempt has noticed."""
+    execution = stage.start("%%step ask")
+    first, second = claim(stage, execution), claim(stage, execution)
+    watch = Watch(stage.queue)
+
+    with ExitStack() as stack:
+        stack.enter_context(watch.over(second, Control()))
+        with watch.over(first, Control()):
+            assert sorted(row.attempt for row, _ in watch.list_running()) == [1, 2]
+        stack.enter_context(watch.in_kernel(second))
+        assert [row.attempt for row, _ in watch.list_running()] == [2]
+    assert watch.list_running() == []
+
+
+def claim(stage: Stage, execution: str) -> Row:
+    with transaction(stage.queue.engine) as connection:
+        row = store_segments.lock(connection, execution, 0)
+        assert row is not None
+        return store_segments.claim(connection, row, ME)
 
 
 def test_a_segment_that_was_released_because_its_kernel_died_is_not_lost(
