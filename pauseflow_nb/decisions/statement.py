@@ -5,6 +5,7 @@ Sources: in-toto attestation framework, Statement v1; Dead Simple Signing Envelo
 
 import base64
 import binascii
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -130,7 +131,7 @@ def sign(statement: Statement, private: "Ed25519PrivateKey") -> Signed:
     around = statement.write_around_cells()
     payload = _join(around, statement.cells)
     brief = _envelope(
-        [text.decode() for text in around], private.sign(_encode_for_signing(payload)), private.public_key()
+        [text.decode() for text in around], private.sign(_encode_for_signing(payload)), _name_key(private)
     )
     return Signed(brief, hashlib.sha256(payload).hexdigest())
 
@@ -182,7 +183,7 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
                 key.verify(signature, _encode_for_signing(payload))
             except InvalidSignature:
                 continue
-            if envelope != _envelope(base64.b64encode(payload).decode(), signature, key):
+            if envelope != _envelope(base64.b64encode(payload).decode(), signature, key_id(key)):
                 raise InvalidRecord("parts of its envelope that are not signed were changed")
             try:
                 return Statement.from_json(json.loads(payload))
@@ -193,11 +194,16 @@ def open_envelope(envelope: Any, keys: Sequence["Ed25519PublicKey"]) -> Statemen
     raise InvalidRecord(f"its signature, by key {named or 'without a name'}, is not valid for any key given ({known})")
 
 
-def _envelope(payload: JSON, signature: bytes, key: "Ed25519PublicKey") -> dict[str, JSON]:
+@functools.lru_cache(maxsize=4)
+def _name_key(private: "Ed25519PrivateKey") -> str:
+    return key_id(private.public_key())
+
+
+def _envelope(payload: JSON, signature: bytes, key: str) -> dict[str, JSON]:
     return {
         "payloadType": _PAYLOAD,
         "payload": payload,
-        "signatures": [{"keyid": key_id(key), "sig": base64.b64encode(signature).decode()}],
+        "signatures": [{"keyid": key, "sig": base64.b64encode(signature).decode()}],
     }
 
 

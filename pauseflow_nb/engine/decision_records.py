@@ -182,27 +182,10 @@ def withdraw_decisions(
 def record_decision(
     connection: sa.Connection, suspension: Row, decision: "Decision", *, seen: str | None, is_final: bool = True
 ) -> None:
-    """Sign and add one decision, and name its record in the audit trail; see `record_decisions`."""
-    signed = record_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
-    name_records(connection, signed)
-
-
-def record_decisions(
-    connection: sa.Connection, made: Sequence[MadeDecision], moment: float | None = None
-) -> dict[str, dict[str, JSON]]:
-    """Sign decisions, and add each to the records of its execution.
-
-    Args:
-        connection: The transaction that settles; it holds the executions' rows.
-        made: The decisions, at most one for each execution.
-        moment: When they are recorded; None: now.
-
-    Returns:
-        Execution → facts for the audit trail: the number of the record, and its digest.
-    """
-    signed = sign_decisions(connection, made)
-    decisions.add_all(connection, signed, moment)
-    return describe_records(signed)
+    """Sign and add one decision, and name its record in the audit trail."""
+    records = sign_decisions(connection, [MadeDecision(suspension, decision, seen, is_final)])
+    decisions.add_all(connection, records)
+    name_records(connection, describe_records(records))
 
 
 def sign_decisions(connection: sa.Connection, made: Sequence[MadeDecision]) -> list[decisions.Record]:

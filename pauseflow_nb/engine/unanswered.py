@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pauseflow_nb.engine.decision_records import MadeDecision, record_decisions
+from pauseflow_nb.engine.decision_records import MadeDecision, describe_records, sign_decisions
 from pauseflow_nb.engine.describe_end import describe_ending_decision
 from pauseflow_nb.json_values import JSON
-from pauseflow_nb.store import audit, executions, suspensions
+from pauseflow_nb.store import audit, decisions, executions, suspensions
 from pauseflow_nb.store.executions import Ending, Row
+from pauseflow_nb.store.many_rows import pipelined
 from pauseflow_nb.store.views import name_settlement
 
 
@@ -32,7 +33,6 @@ def make_ending(suspension: Row) -> Ending:
 
 def end_all_unanswered(connection: sa.Connection, overdue: Sequence[Row], moment: float) -> None:
     """Settle open questions, at most one of each execution, and end their executions; the caller holds all rows."""
-    suspensions.time_out_all(connection, overdue, moment)
     lines = [
         audit.Line(
             each.execution,
@@ -44,13 +44,17 @@ def end_all_unanswered(connection: sa.Connection, overdue: Sequence[Row], moment
         )
         for each in overdue
     ]
-    audit.add_lines(connection, lines, moment)
     endings = [make_ending(each) for each in overdue]
     made = [
         MadeDecision(each, describe_ending_decision(_Ended(ending.state, ending.reason, moment), each), None)
         for each, ending in zip(overdue, endings, strict=True)
     ]
-    executions.end_all(connection, endings, moment, record_decisions(connection, made, moment))
+    records = sign_decisions(connection, made)
+    with pipelined(connection):
+        suspensions.time_out_all(connection, overdue, moment)
+        audit.add_lines(connection, lines, moment)
+        decisions.add_all(connection, records, moment)
+    executions.end_all(connection, endings, moment, describe_records(records))
 
 
 @dataclass(frozen=True)

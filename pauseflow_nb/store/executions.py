@@ -13,7 +13,7 @@ from pauseflow_nb.json_values import JSON
 from pauseflow_nb.queues import DEFAULT_QUEUE, QueuePlan
 from pauseflow_nb.store.audit import Line, add_line, add_lines
 from pauseflow_nb.store.database import lock_row, now
-from pauseflow_nb.store.many_rows import name_ids, name_keys, select_among, update_many
+from pauseflow_nb.store.many_rows import name_ids, name_keys, pipelined, select_among, update_many
 from pauseflow_nb.store.tables import callbacks, executions, segments, starts, steps, suspensions, workers
 
 #: A row of any table, with its columns as attributes.
@@ -180,7 +180,6 @@ def end_all(
         }
         for each in endings
     ]
-    update_many(connection, executions, rows)
     lines = [
         Line(
             each.execution,
@@ -192,7 +191,9 @@ def end_all(
         )
         for each in endings
     ]
-    add_lines(connection, lines, moment)
+    with pipelined(connection):
+        update_many(connection, executions, rows)
+        add_lines(connection, lines, moment)
     _wake_parents(connection, [each.execution for each in endings], moment)
 
 
