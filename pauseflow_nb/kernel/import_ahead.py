@@ -10,7 +10,10 @@ _OURS = (
     "pauseflow_nb.kernel.flow",
     "pauseflow_nb.kernel.snapshot.restoring",
     "pauseflow_nb.kernel.snapshot.saving",
+    "pauseflow_nb.kernel.snapshot.recovery.losses",
     "blake3",
+    "resource",
+    "IPython.core.logger",
 )
 #: Every kind of token and of string.
 _CODE = 'a = 1 + 0x1 # b\n"c"\n"""\nd\n"""\n\'\'\'\ne\n\'\'\'\n"f\\\n"\n\'g\\\n\'\n'

@@ -20,9 +20,10 @@ _OF_THE_PROCESS = ("lock", "sock", "socket")
 
 #: Attribute of a logger → how cells remove something from it.
 _REMOVING = {
-    "handlers": r"removeHandler|handlers\s*(=|\[|\.(clear|pop|remove)\b)|force\s*=|dictConfig|fileConfig",
-    "filters": r"removeFilter|filters\s*(=|\[|\.(clear|pop|remove)\b)",
+    "handlers": re.compile(r"removeHandler|handlers\s*(=|\[|\.(clear|pop|remove)\b)|force\s*=|dictConfig|fileConfig"),
+    "filters": re.compile(r"removeFilter|filters\s*(=|\[|\.(clear|pop|remove)\b)"),
 }
+_FORMATTER = re.compile(r"\bformatter\b|setFormatter")
 
 #: Attributes that every logger has.
 _OF_LOGGERS = frozenset(
@@ -93,9 +94,9 @@ def _restore_handler(_shell: Any, name: str, handler: logging.Handler) -> None:
     logger.addHandler(handler)
 
 
-def _mentions(shell: Any, words: str) -> bool:
+def _mentions(shell: Any, words: re.Pattern[str]) -> bool:
     """Whether the text of the cells matches an expression."""
-    return any(re.search(words, source) for source in find_sources(shell))
+    return any(words.search(source) for source in find_sources(shell))
 
 
 def _capture_kinds(shell: Any) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _restore_kinds(_shell: Any, _name: str, value: tuple[str, str, list[str]]) -
 
 
 def _capture_handler_settings(shell: Any) -> dict[str, Any]:
-    with_format = _mentions(shell, r"\bformatter\b|setFormatter")
+    with_format = _mentions(shell, _FORMATTER)
     return {
         _format_name(logger, number, handler): (handler.level, handler.formatter) if with_format else (handler.level,)
         for logger, number, handler in _numbered("handlers")
