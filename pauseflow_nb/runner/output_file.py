@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import stat
@@ -152,6 +153,8 @@ class OutputFile:
         revision, data = document.revision, document.for_people()
         self.check()
         self._avoid_overwriting()
+        if self._written is None:
+            _remove_unfinished(self.path)
         self._replace(data)
         self._written, self._revision, self._is_first = self._read_stamp(), revision, False
         now = time.monotonic()
@@ -219,6 +222,14 @@ def _replace(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what processes that were killed while they wrote this file have left beside it."""
+    pattern = f"{glob.escape(f'.{path.name}.')}{'[0-9a-f]' * 8}.tmp"
+    for left in path.parent.glob(pattern):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 def _read_file(path: Path) -> bytes:

@@ -44,6 +44,20 @@ def test_it_replaces_what_was_there_and_leaves_nothing_else(tmp_path: Path, docu
     assert [found.name for found in tmp_path.iterdir()] == ["out.ipynb"]
 
 
+def test_it_removes_what_a_writer_has_left_that_was_killed(tmp_path: Path, document: Document) -> None:
+    path = tmp_path / "out [1].ipynb"
+    left = [".out [1].ipynb.0123abcd.tmp", ".out [1].ipynb.deadbeef.tmp"]
+    others = [".out 1.ipynb.deadbeef.tmp", ".out [1].ipynb.notes.tmp", "out [1].ipynb.deadbeef.tmp", ".out [1].ipynb"]
+    for name in [*left, *others]:
+        (tmp_path / name).write_text("half")
+    output = OutputFile(str(path), execution="e1", is_first=False)
+
+    output.save(document)
+
+    assert sorted(found.name for found in tmp_path.iterdir()) == sorted([path.name, *others])
+    assert source_in(path) == "1"
+
+
 def test_an_unchanged_document_is_not_written_again(tmp_path: Path, document: Document) -> None:
     output = OutputFile(str(tmp_path / "out.ipynb"), execution="e1", is_first=True)
     output.save(document)
