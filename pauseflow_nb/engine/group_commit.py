@@ -81,7 +81,7 @@ def settle_together(store: OpenStore, answers: Sequence[Answer]) -> list[Respons
 
 
 def _apply_all(connection: sa.Connection, jobs: Jobs, answers: Sequence[Answer]) -> set[int]:
-    """Apply the usual answers; return a result for each answer."""
+    """Apply the usual answers; return the `id` of each that was applied."""
     rows = suspensions.lock_where_free(connection, [answer.claim for answer in answers])
     locked = [(answer, row) for answer, row in zip(answers, rows, strict=True) if row is not None]
     has_withdrawn_keys = any(row.has_withdrawn_keys for _, row in locked)
@@ -119,6 +119,7 @@ def _make_settlement(answer: Answer, row: Row, moment: float) -> Settlement:
     callback = answer.callback
     by, envelope = callback.by, callback.envelope or make_envelope(NOTHING, callback.by)
     comment = shorten_comment(envelope)
+    # One row for all three: see `lock_where_free`.
     return Settlement(
         row,
         row,

@@ -74,12 +74,12 @@ class Jobs:
             connection: The transaction.
             execution: Id of the execution.
             n: Number of the segment.
-            job: How often it has been queued before; DBOS keeps the first job of each name and drops later ones.
+            job: How often it has been queued before.
         """
         queue = find_queues(connection, [(execution, n)]).get((execution, n), DEFAULT_QUEUE)
         self.enqueue_all(connection, [NewJob(execution, n, job, queue)])
 
-    def enqueue_all(self, connection: sa.Connection, jobs: Sequence["NewJob"]) -> None:
+    def enqueue_all(self, connection: sa.Connection, jobs: Sequence[NewJob]) -> None:
         """Queue several segments; see `enqueue`."""
         if not jobs:
             return

@@ -31,7 +31,7 @@ def lock_rows(connection: sa.Connection, claim: Claim) -> Rows:
 
 
 def is_withdrawn(claim: Claim, revocations: int | None, withdrawn: Collection[int]) -> bool:
-    """Whether the link of a claim was withdrawn since it was verified; a claim without a key is not of a link.
+    """Whether the link of a claim was withdrawn since it was verified; a claim without a key does not come from a link.
 
     Args:
         claim: The claim.

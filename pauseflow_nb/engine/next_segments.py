@@ -44,32 +44,32 @@ class Settlement:
 
 def resume_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
     """Settle open suspensions at a moment, and wake their executions; the caller holds all rows."""
-    woken = _prepare(connection, settlements, moment)
+    plan = _prepare(connection, settlements, moment)
     with pipelined(connection):
         suspensions.settle_all(connection, [(each.suspension, each.approvals) for each in settlements], moment)
-        _write(connection, jobs, woken, moment)
-        audit.add_lines(connection, _make_audit_lines(settlements, "resume", woken.signed), moment)
+        _write(connection, jobs, plan, moment)
+        audit.add_lines(connection, _make_audit_lines(settlements, "resume", plan.signed), moment)
 
 
 def time_out_all(connection: sa.Connection, jobs: Jobs, settlements: Sequence[Settlement], moment: float) -> None:
     """Settle suspensions whose deadline has passed at a moment, and wake their executions; the caller holds all rows."""
-    woken = _prepare(connection, settlements, moment)
+    plan = _prepare(connection, settlements, moment)
     with pipelined(connection):
         suspensions.time_out_all(connection, [each.suspension for each in settlements], moment)
-        _write(connection, jobs, woken, moment)
-        audit.add_lines(connection, _make_audit_lines(settlements, "timeout", woken.signed), moment)
+        _write(connection, jobs, plan, moment)
+        audit.add_lines(connection, _make_audit_lines(settlements, "timeout", plan.signed), moment)
 
 
 def wake_one(connection: sa.Connection, jobs: Jobs, settlement: Settlement) -> None:
     """Wake one execution; the caller has settled its suspension and recorded that in the audit trail."""
     moment = now(connection)
-    woken = _prepare(connection, [settlement], moment)
-    _write(connection, jobs, woken, moment)
-    name_records(connection, woken.signed)
+    plan = _prepare(connection, [settlement], moment)
+    _write(connection, jobs, plan, moment)
+    name_records(connection, plan.signed)
 
 
 @dataclass(frozen=True)
-class _Woken:
+class _Plan:
     """What is written for executions that wake; all of it is known before the first row is written."""
 
     #: Execution, step and run → what the run has published, with `$resume_data`.
@@ -85,7 +85,7 @@ class _Woken:
         return describe_records(self.records)
 
 
-def _prepare(connection: sa.Connection, settlements: Sequence[Settlement], moment: float) -> _Woken:
+def _prepare(connection: sa.Connection, settlements: Sequence[Settlement], moment: float) -> _Plan:
     """Read what is needed, sign the decisions, and plan the next segments, at most one of each execution."""
     at = format_time(moment) or ""
     answers = [complete_envelope(each, at) for each in settlements]
@@ -108,7 +108,7 @@ def _prepare(connection: sa.Connection, settlements: Sequence[Settlement], momen
     # Not simply the next number: there may be a segment that refused an earlier answer.
     numbers = segments.next_numbers(connection, [each.suspension.execution for each in settlements])
     new = [_make_segment(each, wake, numbers) for each, wake in zip(settlements, wakes, strict=True)]
-    return _Woken(
+    return _Plan(
         {run: {**published, "$resume_data": answered[run]} for run, published in exports.items()},
         records,
         new,
@@ -128,12 +128,12 @@ def _make_segment(settlement: Settlement, wake: Wake, numbers: Mapping[str, int]
     return NewSegment(execution, numbers[execution], first_cell, wake, before, kernel_variables)
 
 
-def _write(connection: sa.Connection, jobs: Jobs, woken: _Woken, moment: float) -> None:
-    steps.set_exports(connection, woken.exports)
-    decisions.add_all(connection, woken.records, moment)
-    segments.add_all(connection, woken.segments, moment)
-    executions.set_queued(connection, {each.execution: each.n for each in woken.segments})
-    jobs.enqueue_all(connection, woken.jobs)
+def _write(connection: sa.Connection, jobs: Jobs, plan: _Plan, moment: float) -> None:
+    steps.set_exports(connection, plan.exports)
+    decisions.add_all(connection, plan.records, moment)
+    segments.add_all(connection, plan.segments, moment)
+    executions.set_queued(connection, {each.execution: each.n for each in plan.segments})
+    jobs.enqueue_all(connection, plan.jobs)
 
 
 def complete_envelope(settlement: Settlement, moment: str) -> dict[str, JSON] | None:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import sys
 import tokenize
 
 #: Modules of ours, and those that they import later.
@@ -12,8 +13,8 @@ _OURS = (
     "pauseflow_nb.kernel.snapshot.saving",
     "pauseflow_nb.kernel.snapshot.recovery.losses",
     "blake3",
-    "resource",
     "IPython.core.logger",
+    *(() if sys.platform == "win32" else ("resource",)),
 )
 #: Every kind of token and of string.
 _CODE = 'a = 1 + 0x1 # b\n"c"\n"""\nd\n"""\n\'\'\'\ne\n\'\'\'\n"f\\\n"\n\'g\\\n\'\n'

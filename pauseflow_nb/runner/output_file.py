@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import glob
 import os
 import secrets
 import stat
@@ -10,11 +9,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from pauseflow_nb.errors import InvalidOutput, StorageFull
 from pauseflow_nb.private_files import create, follow
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document, is_sealed_by
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 # While cells run, the file is written at this interval, and less often if writing takes more than this share of the time.
 _INTERVAL_SECONDS = 1.0
@@ -153,8 +158,6 @@ class OutputFile:
         revision, data = document.revision, document.for_people()
         self.check()
         self._avoid_overwriting()
-        if self._written is None:
-            _remove_unfinished(self.path)
         self._replace(data)
         self._written, self._revision, self._is_first = self._read_stamp(), revision, False
         now = time.monotonic()
@@ -209,27 +212,67 @@ class OutputFile:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file so that at any time it holds either all of what it held before or all of the data."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # At no time may more people be able to read it than the file that it replaces.
+    temporary, file = _create_beside(path, _read_mode(path) or 0o666)
     try:
-        # At no time may more people be able to read it than the file that it replaces.
-        with create(temporary, mode=_read_mode(path) or 0o666) as file:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if (mode := _read_mode(path)) is not None:
-            temporary.chmod(mode)
-        temporary.replace(path)
-    finally:
+            if (mode := _read_mode(path)) is not None:
+                temporary.chmod(mode)
+            if fcntl is not None:
+                # While it is still locked: see `_create_beside`.
+                temporary.replace(path)
+        if fcntl is None:
+            temporary.replace(path)
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 
-def _remove_unfinished(path: Path) -> None:
-    """Remove what processes that were killed while they wrote this file have left beside it."""
-    pattern = f"{glob.escape(f'.{path.name}.')}{'[0-9a-f]' * 8}.tmp"
-    for left in path.parent.glob(pattern):
-        with contextlib.suppress(OSError):
-            left.unlink()
+def _create_beside(path: Path, mode: int) -> tuple[Path, BinaryIO]:
+    """Create and lock a file beside another one; a process that was killed while it wrote one has left it unlocked."""
+    temporary = path.with_name(f".{path.name}.pauseflow.tmp")
+    _remove_unlocked(temporary)
+    try:
+        file = create(temporary, mode=mode)
+    except FileExistsError:
+        # Another process writes it now.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        file = create(temporary, mode=mode)
+    _lock(file.fileno())
+    return temporary, file
+
+
+def _remove_unlocked(path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        # Its writer may have renamed it before it was locked here.
+        if _lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.lstat()):
+            path.unlink()
+    except OSError:
+        # It belongs to another user, or its writer has just renamed it.
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file for as long as it is open; False if another process has locked it, or the file system has no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _read_file(path: Path) -> bytes:

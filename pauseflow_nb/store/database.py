@@ -310,8 +310,7 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
             _hide_password(url), "its driver is missing: pip install 'pauseflow-nb[postgresql]'"
         ) from None
 
-    # It warns of each statement that could not follow another one; the error of that one is ours to explain.
-    logging.getLogger("psycopg").setLevel(logging.ERROR)
+    logging.getLogger("psycopg").addFilter(_is_news)
     settings = {"search_path": f"{SCHEMA}, public", "lock_timeout": str(int(patience.total_seconds() * 1000))}
 
     @sa.event.listens_for(engine, "connect")
@@ -342,6 +341,11 @@ def _open_postgresql(url: sa.URL, patience: timedelta) -> sa.Engine:
             connection.exec_driver_sql("; ".join(f"SET LOCAL {name} TO {value}" for name, value in settings.items()))
 
     return engine
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of psycopg says more than the error that we raise: after one in a pipeline, it warns of the end."""
+    return not str(record.msg).startswith("error ignored terminating")
 
 
 def is_pooled(connection: sa.Connection) -> bool:

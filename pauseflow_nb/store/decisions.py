@@ -71,19 +71,22 @@ def add_all(connection: sa.Connection, records: Iterable[Record], moment: float 
 
     Their time is `moment`; the default is now.
     """
+    made = list(records)
+    if not made:
+        return
+    moment = now(connection) if moment is None else moment
     rows = [
         {
             "execution": each.execution,
             "number": each.number,
-            "at": now(connection) if moment is None else moment,
+            "at": moment,
             "envelope": each.signed.brief,
             "digest": each.signed.digest,
             "cells": each.cells,
         }
-        for each in records
+        for each in made
     ]
-    if rows:
-        insert_many(connection, decisions, rows)
+    insert_many(connection, decisions, rows)
 
 
 def add_cells(connection: sa.Connection, execution: str, cells: CellList) -> None:

@@ -1,11 +1,11 @@
-"""Read, lock and write the rows of many executions with one statement each, on both databases.
+"""Read and write the rows of many executions with one statement, whatever their number, on both databases.
 
-The text of each statement is the same for any number of rows: drivers and databases parse and plan it once.
+The text of the statement is the same for any number: drivers and databases parse and plan it once.
 """
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,15 +51,19 @@ def _(element: _IsAmong, compiler: Any, **options: Any) -> str:
     return f"{column} = ANY ({values})"
 
 
-def select_among(*columns: sa.Column[Any]) -> sa.ColumnElement[bool]:
+def select_among(*columns: sa.Column[Any], first: int = 0) -> sa.ColumnElement[bool]:
     """Select the rows of some keys, which `name_keys` passes.
 
-    If keys have several parts, other rows are selected, too: those with one part of one key and one of another. The
-    caller must ignore them. Indexes lead to these rows; to find only those of the keys takes several times longer.
+    If keys have several parts, rows whose parts come from different keys are selected, too: the caller must ignore them.
+    Indexes find all these rows quickly; selecting exactly those of the keys takes several times longer.
+
+    Args:
+        columns: The columns that hold the parts of a key, in order.
+        first: Number of the part that the first column holds.
     """
-    # Without the length of the column: PostgreSQL would cut longer texts, and find other rows.
+    # The length of the column is left out: PostgreSQL would cut longer texts, which then match other rows.
     items = [sa.Integer if isinstance(column.type, sa.Integer) else sa.String for column in columns]
-    values = [sa.bindparam(f"part{n}", None, _Values(item)) for n, item in enumerate(items)]
+    values = [sa.bindparam(f"part{n}", None, _Values(item)) for n, item in enumerate(items, first)]
     return sa.and_(*(_IsAmong(column, each) for column, each in zip(columns, values, strict=True)))
 
 
@@ -75,15 +79,19 @@ def name_ids(ids: Iterable[str]) -> dict[str, Any]:
 
 @contextmanager
 def pipelined(connection: sa.Connection) -> Iterator[None]:
-    """Send the statements of this `with` block without waiting for the database after each; none of them may read.
+    """Send the statements of this `with` block without waiting for the database after each; they have no results.
 
     The first error is raised at the end of the block at the latest. On SQLite there is nothing to wait for.
     """
     if connection.dialect.name == "sqlite":
         yield
         return
-    import psycopg  # lazily: an extra that stores on SQLite do not need
+    import psycopg  # lazily: it is an extra, which stores on SQLite do not need
 
+    if not psycopg.Pipeline.is_supported():
+        # Its client library is older than 14.
+        yield
+        return
     driver: Any = connection.connection.driver_connection
     try:
         with driver.pipeline():
@@ -114,7 +122,7 @@ def insert_many(
         table: Their table.
         rows: The rows; at least one.
         schema: The schema of the table on PostgreSQL; None: ours.
-        keeps_existing: Whether a row with the key of another one is left out; otherwise that is an error.
+        keeps_existing: Whether a row whose key exists already is left out; otherwise that is an error.
     """
     statement = _build_insert(connection.dialect.name, table, tuple(rows[0]), schema, keeps_existing)
     _execute(connection, statement, table, rows)
@@ -137,11 +145,26 @@ def _execute(
     if connection.dialect.name == "sqlite":
         connection.execute(statement, rows)
         return
-    # All rows in one parameter: with one for each value, psycopg and PostgreSQL take twice as long. JSON becomes text in
-    # it, because PostgreSQL cannot read JSON with `\u0000` in JSON.
-    documents = [name for name in rows[0] if isinstance(table.c[name].type, sa.JSON)]
-    texts = ({name: json.dumps(row[name]) for name in documents if row[name] is not None} for row in rows)
-    connection.execute(statement, {"rows": [{**row, **changed} for row, changed in zip(rows, texts, strict=True)]})
+    # All rows in one parameter: with one for each value, psycopg and PostgreSQL take twice as long.
+    writers = _find_writers(connection.dialect, table, tuple(rows[0]))
+    written = ({name: write(row[name]) for name, write in writers if row[name] is not None} for row in rows)
+    connection.execute(statement, {"rows": [{**row, **changed} for row, changed in zip(rows, written, strict=True)]})
+
+
+@functools.lru_cache
+def _find_writers(
+    dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...]
+) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Find the columns whose values are not passed as they are, and the functions that convert these."""
+    writers: list[tuple[str, Callable[[Any], Any]]] = []
+    for name in names:
+        kind = table.c[name].type
+        if isinstance(kind, sa.JSON):
+            # As text: `json_to_recordset` refuses `\u0000` in JSON that is part of its JSON.
+            writers.append((name, json.dumps))
+        elif isinstance(kind, sa.types.TypeDecorator) and (write := kind.bind_processor(dialect)) is not None:
+            writers.append((name, write))
+    return writers
 
 
 @functools.lru_cache
@@ -173,11 +196,11 @@ def _build_update(dialect: str, table: sa.Table, names: tuple[str, ...]) -> sa.T
 
 
 def _list_source(table: sa.Table, names: Iterable[str]) -> str:
-    kinds = ", ".join(f'"{name}" {_name_kind(table.c[name])}' for name in names)
+    kinds = ", ".join(f'"{name}" {_name_type(table.c[name])}' for name in names)
     return f"json_to_recordset(:rows) AS new({kinds})"
 
 
-def _name_kind(column: sa.Column[Any]) -> str:
+def _name_type(column: sa.Column[Any]) -> str:
     is_text = isinstance(column.type, sa.String | sa.JSON)
     return "text" if is_text else column.type.compile(postgresql.dialect())  # type: ignore[no-untyped-call]
 

@@ -14,7 +14,7 @@ from pauseflow_nb.protocol import Outcome, SuspensionRequest
 from pauseflow_nb.store import decisions
 from pauseflow_nb.store.database import clock, format_time, lock_row, now
 from pauseflow_nb.store.executions import Row
-from pauseflow_nb.store.many_rows import name_ids, select_among, update_many
+from pauseflow_nb.store.many_rows import name_keys, select_among, update_many
 from pauseflow_nb.store.tables import callbacks, executions, keys, segments, suspensions
 
 #: Callbacks that are stored for one suspension before its step has ended.
@@ -36,7 +36,7 @@ _LOCKED_WHERE_FREE = (
     )
     .join(segments, (segments.c.execution == suspensions.c.execution) & (segments.c.n == suspensions.c.segment))
     .join(executions, executions.c.id == suspensions.c.execution)
-    .where(select_among(suspensions.c.execution), suspensions.c.state == "open")
+    .where(select_among(*_KEY), suspensions.c.state == "open")
     .with_for_update(skip_locked=True)
 )
 _QUESTIONS = (
@@ -44,7 +44,12 @@ _QUESTIONS = (
         *(executions.c[name] for name in ("id", "created_by", "options", "revocations")),
         *(suspensions.c[name] for name in ("execution", "segment", "step", "ordinal", "kind", "schema", "rules")),
     )
-    .outerjoin(suspensions, (suspensions.c.execution == executions.c.id) & (suspensions.c.state == "open"))
+    .outerjoin(
+        suspensions,
+        sa.and_(
+            suspensions.c.execution == executions.c.id, suspensions.c.state == "open", select_among(*_KEY[1:], first=1)
+        ),
+    )
     .where(select_among(executions.c.id))
 )
 
@@ -122,7 +127,7 @@ def lock_where_free(connection: sa.Connection, claims: Sequence[Claim]) -> list[
         - `has_withdrawn_keys`: whether any key of the store is withdrawn
         - `now`: the time in seconds since 1970
     """
-    rows: sa.Result[Any] = connection.execute(_LOCKED_WHERE_FREE, name_ids(claim.execution for claim in claims))
+    rows: sa.Result[Any] = connection.execute(_LOCKED_WHERE_FREE, name_keys(map(key_of, claims)))
     found = {(row.execution, row.segment, row.step, row.ordinal): row for row in rows}
     return [found.get(key_of(claim)) for claim in claims]
 
@@ -135,7 +140,7 @@ def find_questions(connection: sa.Connection, claims: Sequence[Claim]) -> list[t
         does not exist; and one with `execution`, `step`, `kind`, `schema` and `rules` of the suspension, or None if
         that is not open.
     """
-    rows: Sequence[Row] = connection.execute(_QUESTIONS, name_ids(claim.execution for claim in claims)).all()
+    rows: Sequence[Row] = connection.execute(_QUESTIONS, name_keys(map(key_of, claims))).all()
     starters = {row.id: row for row in rows}
     questions = {(row.execution, row.segment, row.step, row.ordinal): row for row in rows}
     return [(starters.get(claim.execution), questions.get(key_of(claim))) for claim in claims]

@@ -11,9 +11,14 @@ from engine.stage import ME, Stage, suspend
 
 from pauseflow_nb.engine.clock import Clock
 from pauseflow_nb.engine.gc import clean
+from pauseflow_nb.engine.link_lookup import LinkTarget, Token, read_link_targets
+from pauseflow_nb.engine.queue import Queue
+from pauseflow_nb.errors import StoreDamaged
 from pauseflow_nb.json_values import dump_compact
 from pauseflow_nb.links import Claim
 from pauseflow_nb.server.api.events import Watcher
+from pauseflow_nb.settings import Settings
+from pauseflow_nb.store import tables
 from pauseflow_nb.store.database import reading, transaction
 from pauseflow_nb.store.tables import executions
 
@@ -235,3 +240,26 @@ def test_a_record_that_cannot_be_read_says_so_and_the_execution_is_shown(stage: 
     view = stage.queue.view(execution)
     assert view["state"] != "unknown"
     assert "cannot be read" in view["decisions"][0]["problem"]
+
+
+def test_a_link_that_was_used_is_read_beside_a_damaged_question_of_its_execution(sqlite_settings: Settings) -> None:
+    """Only SQLite can hold a question that is not JSON."""
+    queue = Queue.open(sqlite_settings)
+    stage = Stage(queue)
+    execution = stage.suspended()
+    with transaction(queue.engine) as connection:
+        for table in (tables.segments, tables.suspensions):
+            row = connection.execute(sa.select(table)).one()
+            number = "n" if table is tables.segments else "segment"
+            connection.execute(table.insert().values({**row._mapping, number: 1}))
+        connection.exec_driver_sql("UPDATE suspensions SET state = 'settled', action = 'resume' WHERE segment = 0")
+        connection.exec_driver_sql("UPDATE suspensions SET \"schema\" = '{no' WHERE segment = 1")
+
+    token = Token(queue.signer.token(Claim(execution, 0, "ask", 0, "resume")), "resume")
+    damaged = Token(queue.signer.token(Claim(execution, 1, "ask", 0, "resume")), "resume")
+    used, unread = read_link_targets(queue, [token, damaged])
+
+    assert isinstance(used, LinkTarget)
+    assert used.question is None
+    assert isinstance(unread, StoreDamaged)
+    queue.close()

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -46,16 +48,55 @@ def test_it_replaces_what_was_there_and_leaves_nothing_else(tmp_path: Path, docu
 
 def test_it_removes_what_a_writer_has_left_that_was_killed(tmp_path: Path, document: Document) -> None:
     path = tmp_path / "out [1].ipynb"
-    left = [".out [1].ipynb.0123abcd.tmp", ".out [1].ipynb.deadbeef.tmp"]
-    others = [".out 1.ipynb.deadbeef.tmp", ".out [1].ipynb.notes.tmp", "out [1].ipynb.deadbeef.tmp", ".out [1].ipynb"]
-    for name in [*left, *others]:
+    others = [".out 1.ipynb.pauseflow.tmp", "out [1].ipynb.pauseflow.tmp", ".out [1].ipynb"]
+    for name in [".out [1].ipynb.pauseflow.tmp", *others]:
         (tmp_path / name).write_text("half")
-    output = OutputFile(str(path), execution="e1", is_first=False)
+    program = f"""
+import os
+from pathlib import Path
+from pauseflow_nb.runner import output_file
+output_file.os.fsync = lambda _file: os.kill(os.getpid(), 9)
+output_file.write_whole({str(path)!r}, "of the dead")
+"""
+    for _ in range(2):
+        died = subprocess.run([sys.executable, "-c", program], check=False)
+        assert died.returncode == -signal.SIGKILL
+        assert (tmp_path / ".out [1].ipynb.pauseflow.tmp").is_file()
 
-    output.save(document)
+    OutputFile(str(path), execution="e1", is_first=False).save(document)
 
     assert sorted(found.name for found in tmp_path.iterdir()) == sorted([path.name, *others])
     assert source_in(path) == "1"
+
+
+def test_writers_at_the_same_time_do_not_disturb_each_other(
+    tmp_path: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.ipynb"
+    fsync, turns = os.fsync, [3]
+
+    def write_meanwhile(descriptor: int) -> None:
+        if turns[0]:
+            turns[0] -= 1
+            OutputFile(str(path), execution="e1", is_first=True).save(document)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", write_meanwhile)
+    OutputFile(str(path), execution="e1", is_first=True).save(document)
+
+    assert source_in(path) == "1"
+    assert [found.name for found in tmp_path.iterdir()] == ["out.ipynb"]
+
+
+def test_a_link_in_the_place_of_the_unfinished_file_is_not_followed(tmp_path: Path, document: Document) -> None:
+    path, private = tmp_path / "out.ipynb", tmp_path / "private"
+    private.write_text("mine")
+    (tmp_path / ".out.ipynb.pauseflow.tmp").symlink_to(private)
+
+    OutputFile(str(path), execution="e1", is_first=True).save(document)
+
+    assert (source_in(path), private.read_text()) == ("1", "mine")
+    assert not path.is_symlink()
 
 
 def test_an_unchanged_document_is_not_written_again(tmp_path: Path, document: Document) -> None:
