@@ -128,12 +128,14 @@ class Clock:
         # At most one of each execution: the next one must see the changes of this one.
         chosen = list({claim.execution: claim for claim in reversed(due)}.values())
         locked = [row for row in suspensions.lock_where_free(connection, chosen) if row is not None]
-        moment = locked[0].now if locked else 0.0
+        if not locked:
+            return 0, []
+        moment = locked[0].now
         settlements: list[Settlement] = []
         unanswered: list[Row] = []
         left: list[Claim] = []
         for row in locked:
-            if row.deadline is None or row.deadline > row.now:
+            if row.deadline is None or row.deadline > moment:
                 continue
             if wakes_in_time(row):
                 settlements.append(Settlement(row, row, row, "clock", make_default(row)))

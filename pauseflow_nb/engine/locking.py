@@ -23,8 +23,9 @@ class Rows:
 
 def lock_rows(connection: sa.Connection, claim: Claim) -> Rows:
     """Lock the rows of a claim: the segment, then the execution, then the suspension; waits for other transactions."""
-    segment = segments.lock(connection, claim.execution, claim.segment)
-    execution = executions.lock(connection, claim.execution)
+    # What cannot be read in the first two must not prevent an answer.
+    segment = segments.lock_plain(connection, claim.execution, claim.segment)
+    execution = executions.lock_plain(connection, claim.execution)
     suspension = suspensions.lock(connection, claim)
     revocations = None if execution is None else execution.revocations
     return Rows(segment, execution, suspension, is_withdrawn(claim, revocations, keys.list_withdrawn(connection)))

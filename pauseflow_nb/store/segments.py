@@ -18,6 +18,7 @@ from pauseflow_nb.store.executions import Row
 from pauseflow_nb.store.many_rows import insert_many, name_ids, select_among
 from pauseflow_nb.store.tables import segments, steps
 
+_PLAIN = tuple(column for column in segments.c if not isinstance(column.type, sa.JSON))
 _NEWEST = (
     sa.select(segments.c.execution, sa.func.max(segments.c.n))
     .where(select_among(segments.c.execution))
@@ -76,6 +77,11 @@ def lock(connection: sa.Connection, execution: str, n: int) -> Row | None:
     of the other, and a callback that arrives at the end of the step would be lost.
     """
     return connection.execute(lock_row(sa.select(segments).where(*_is(execution, n)))).first()
+
+
+def lock_plain(connection: sa.Connection, execution: str, n: int) -> Row | None:
+    """Lock a row, and read the columns that are not JSON; see `lock`."""
+    return connection.execute(lock_row(sa.select(*_PLAIN).where(*_is(execution, n)))).first()
 
 
 def list_all(connection: sa.Connection, execution: str) -> list[Row]:

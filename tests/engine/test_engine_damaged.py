@@ -263,3 +263,20 @@ def test_a_link_that_was_used_is_read_beside_a_damaged_question_of_its_execution
     assert used.question is None
     assert isinstance(unread, StoreDamaged)
     queue.close()
+
+
+@pytest.mark.parametrize("action", ["resume", "cancel"])
+@pytest.mark.parametrize("column", ["wake", "losses"])
+def test_an_answer_does_not_read_what_it_does_not_need_of_the_segment(
+    sqlite_settings: Settings, column: str, action: str
+) -> None:
+    queue = Queue.open(sqlite_settings)
+    stage = Stage(queue)
+    execution = stage.suspended()
+    with transaction(queue.engine) as connection:
+        connection.exec_driver_sql(f"UPDATE segments SET {column} = '{{no'")
+
+    status, _ = stage.send(execution, action)
+
+    assert (status, queue.state(execution)) == (200, "queued" if action == "resume" else "cancelled")
+    queue.close()
