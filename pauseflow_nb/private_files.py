@@ -40,6 +40,27 @@ def create(path: Path, *, buffering: int = -1, mode: int = 0o600) -> BinaryIO:
     return os.fdopen(descriptor, "wb", buffering)
 
 
+def lock_alone(descriptor: int) -> bool:
+    """Lock a file for as long as it is open; False if another process has locked it, or the system or disk has no locks."""
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one that a path names: another process may have removed or replaced it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except OSError:
+        return False
+
+
 def follow(path: Path) -> Path:
     """Follow the links in a path as `Path.resolve` does, but none that another user has planted.
 

@@ -12,14 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pauseflow_nb.errors import InvalidOutput, StorageFull
-from pauseflow_nb.private_files import create, follow
+from pauseflow_nb.private_files import create, follow, is_at, lock_alone
 from pauseflow_nb.runner import file_addresses
 from pauseflow_nb.runner.document import Document, is_sealed_by
-
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
 
 # While cells run, the file is written at this interval, and less often if writing takes more than this share of the time.
 _INTERVAL_SECONDS = 1.0
@@ -221,10 +216,9 @@ def _replace(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
             if (mode := _read_mode(path)) is not None:
                 temporary.chmod(mode)
-            if fcntl is not None:
-                # While it is still locked: see `_create_beside`.
-                temporary.replace(path)
-        if fcntl is None:
+            if os.name == "nt":
+                # It cannot rename an open file. Elsewhere the file is renamed while it is locked: see `_create_beside`.
+                file.close()
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -236,43 +230,33 @@ def _create_beside(path: Path, mode: int) -> tuple[Path, BinaryIO]:
     """Create and lock a file beside another one; a process that was killed while it wrote one has left it unlocked."""
     temporary = path.with_name(f".{path.name}.pauseflow.tmp")
     _remove_unlocked(temporary)
-    try:
+    with contextlib.suppress(FileExistsError):
         file = create(temporary, mode=mode)
-    except FileExistsError:
-        # Another process writes it now.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        file = create(temporary, mode=mode)
-    _lock(file.fileno())
-    return temporary, file
+        # Another process may have found it before it was locked, and take it for one that was left.
+        is_locked, is_there = lock_alone(file.fileno()), is_at(file.fileno(), temporary)
+        if is_locked and is_there:
+            return temporary, file
+        file.close()
+        if is_there:
+            temporary.unlink(missing_ok=True)
+    # Another process writes it now, or the disk has no locks.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return temporary, create(temporary, mode=mode)
 
 
 def _remove_unlocked(path: Path) -> None:
-    if fcntl is None:
-        return
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
     except OSError:
         return
     try:
         # Its writer may have renamed it before it was locked here.
-        if _lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.lstat()):
-            path.unlink()
-    except OSError:
-        # It belongs to another user, or its writer has just renamed it.
-        pass
+        if lock_alone(descriptor) and is_at(descriptor, path):
+            # It may belong to another user.
+            with contextlib.suppress(OSError):
+                path.unlink()
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a file for as long as it is open; False if another process has locked it, or the file system has no locks."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _read_file(path: Path) -> bytes:

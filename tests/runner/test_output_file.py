@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from pauseflow_nb.errors import InvalidOutput, InvalidParameter, StorageFull
-from pauseflow_nb.runner import cell_statuses
+from pauseflow_nb.private_files import create
+from pauseflow_nb.runner import cell_statuses, output_file
 from pauseflow_nb.runner.document import Document
 from pauseflow_nb.runner.output_file import OutputFile, require_writable, write_whole
 
@@ -85,6 +87,38 @@ def test_writers_at_the_same_time_do_not_disturb_each_other(
     OutputFile(str(path), execution="e1", is_first=True).save(document)
 
     assert source_in(path) == "1"
+    assert [found.name for found in tmp_path.iterdir()] == ["out.ipynb"]
+
+
+def test_a_file_that_another_writer_removes_before_it_is_locked_is_made_again(
+    tmp_path: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.ipynb"
+
+    def create_and_lose(temporary: Path, *, mode: int) -> BinaryIO:
+        file = create(temporary, mode=mode)
+        if temporary.name == ".out.ipynb.pauseflow.tmp":
+            output_file._remove_unlocked(temporary)
+        return file
+
+    monkeypatch.setattr(output_file, "create", create_and_lose)
+    OutputFile(str(path), execution="e1", is_first=True).save(document)
+
+    assert source_in(path) == "1"
+    assert [found.name for found in tmp_path.iterdir()] == ["out.ipynb"]
+
+
+def test_where_a_disk_has_no_locks_the_file_is_written_and_nothing_is_left(
+    tmp_path: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output_file, "lock_alone", lambda _descriptor: False)
+    output = OutputFile(str(tmp_path / "out.ipynb"), execution="e1", is_first=True)
+
+    for text in ("2", "3"):
+        touch(document, text)
+        output.save(document)
+
+    assert source_in(tmp_path / "out.ipynb") == "3"
     assert [found.name for found in tmp_path.iterdir()] == ["out.ipynb"]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pauseflow_nb.private_files import make_folder
+from pauseflow_nb.private_files import is_at, lock_alone, make_folder
 
 #: Suffix of files that are still being written.
 PART = ".part"
@@ -142,10 +142,10 @@ def _lock_for_use(directory: Path) -> int:
             continue
         # Where the file system has no locks, the directory is never emptied either.
         with contextlib.suppress(OSError):
-            if _lock_alone(descriptor):
+            if lock_alone(descriptor):
                 _remove_parts(directory)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        if _is_current(descriptor, directory):
+        if is_at(descriptor, directory / _LOCK):
             os.utime(directory / _LOCK)
             return descriptor
         os.close(descriptor)
@@ -153,21 +153,6 @@ def _lock_for_use(directory: Path) -> int:
 
 def _open_lock(directory: Path) -> int:
     return os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-
-
-def _lock_alone(descriptor: int) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _is_current(descriptor: int, directory: Path) -> bool:
-    there = _stat(directory / _LOCK)
-    return there is not None and os.path.samestat(os.fstat(descriptor), there)
 
 
 def _remove_parts(directory: Path) -> None:
@@ -187,7 +172,7 @@ def _empty(directory: Path, bytes_to_free: int | None) -> int:
     except OSError:
         return 0
     try:
-        if not (_lock_alone(descriptor) and _is_current(descriptor, directory)):
+        if not (lock_alone(descriptor) and is_at(descriptor, directory / _LOCK)):
             return 0
         _remove_parts(directory)
         freed = 0
